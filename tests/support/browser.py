@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
+
+from selenium import webdriver
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
 
 from tests.support.process import until
-
-if TYPE_CHECKING:
-    from selenium.webdriver import Chrome
-    from selenium.webdriver.remote.webelement import WebElement
 
 DEADLINE_SECONDS = 15.0
 
@@ -27,8 +27,6 @@ Theme = Literal["dark", "light"]
 
 def missing() -> str | None:
     """Why no browser can be started here, or ``None``."""
-    if importlib.util.find_spec("selenium") is None:
-        return "selenium is not installed"
     for program, package in (("chromium", "chromium"), ("chromedriver", "chromium-driver")):
         if shutil.which(program) is None:
             return f"{program} is not installed (Debian: {package})"
@@ -38,7 +36,7 @@ def missing() -> str | None:
 class Browser:
     """A window. Each look waits until the page is as expected, for at most some seconds."""
 
-    def __init__(self, driver: Chrome) -> None:
+    def __init__(self, driver: webdriver.Chrome) -> None:
         self.driver = driver
 
     def open(self, address: str) -> None:
@@ -117,16 +115,11 @@ class Browser:
 
     def press(self, *keys: str) -> None:
         """Press keys, one after the other, wherever the focus is."""
-        from selenium.webdriver.common.action_chains import ActionChains
-
         for key in keys:
             ActionChains(self.driver).send_keys(key).perform()
 
     def press_with_shift(self, key: str) -> None:
         """Press a key while Shift is down."""
-        from selenium.webdriver.common.action_chains import ActionChains
-        from selenium.webdriver.common.keys import Keys
-
         keys = ActionChains(self.driver).key_down(Keys.SHIFT).send_keys(key).key_up(Keys.SHIFT)
         keys.perform()
 
@@ -170,8 +163,6 @@ class Browser:
 @contextmanager
 def browser(profile: Path, arguments: Sequence[str] = ()) -> Iterator[Browser]:
     """A browser with a new profile in this directory, as long as the ``with`` lasts."""
-    from selenium import webdriver
-
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium") or ""
     for each in (

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import pytest
+from PIL import Image
 from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
 from selenium.webdriver.common.keys import Keys
 
 from tests.review.browser.archive import Archive
@@ -150,10 +153,6 @@ def test_the_difference_of_equal_pictures_is_black(
 
 def brightest(window: Browser) -> int:
     """The brightest shade in the middle of the stage."""
-    import io
-
-    from PIL import Image
-
     stage = Image.open(io.BytesIO(window.see("#stage").screenshot_as_png)).convert("L")
     width, height = stage.size
     middle = stage.crop((width // 3, height // 3, width * 2 // 3, height * 2 // 3))
@@ -211,8 +210,6 @@ def point_under(window: Browser, pane: Any, dx: int, dy: int) -> list[float]:
 
 
 def scroll(window: Browser, pane: Any, dx: int, dy: int, pixels: int) -> None:
-    from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
-
     origin = ScrollOrigin.from_element(pane, dx, dy)
     ActionChains(window.driver).scroll_from_origin(origin, 0, pixels).perform()
 

@@ -12,6 +12,12 @@ from tests.support.browser import Browser
 pytestmark = pytest.mark.integration
 
 
+#: The page has loaded all of the group that it shows.
+HAS_DETAILS = (
+    "performance.getEntriesByType('resource')"
+    ".some(each => each.name.includes('/api/group/') && each.responseEnd)"
+)
+
 #: The page notices no change until it decides.
 ASK_NO_CHANGES = """
 const ask = fetch;
@@ -215,6 +221,7 @@ def test_a_decision_about_a_group_that_has_changed_is_refused_and_brings_it_back
     three_groups(archive)
     open_review()
     open_first(window)
+    window.until(HAS_DETAILS)
     window.run(ASK_NO_CHANGES)
     archive.copy("another.jpg", archive.installation.pictures / "large.jpg")
     archive.resync()

@@ -161,7 +161,7 @@ class Decisions:
     def _about(self, members: Sequence[Member]) -> set[int]:
         """The decisions that name two or more of these images, or two or more of their
         contents."""
-        # One query for each content: ten thousand copies of a picture are members with the same one.
+        # One query for each content, because ten thousand copies of a picture have the same one.
         of_content: dict[bytes, set[str]] = {}
         for member in members:
             of_content.setdefault(member.content, set()).add(member.image_id)

@@ -16,10 +16,10 @@ from urllib.parse import quote, unquote_to_bytes
 import pytest
 
 from snoopsync.core.errors import PictureRefused
-from snoopsync.review import moving, trash, trash_directory
+from snoopsync.review import moving, trash
 from snoopsync.review.pictures import KnownPicture
 from snoopsync.review.trash import Trashed, dump, load, move_to_trash, put_back
-from snoopsync.review.trash_directory import TrashDirectory, home_trash
+from snoopsync.review.trash_directory import TrashDirectory
 from tests.review.known import known
 from tests.support.disks import Drives, require
 from tests.support.mounting import FRESH, mounted, needs_root
@@ -488,32 +488,6 @@ def test_a_bind_mount_has_a_trash_of_its_own(folder: Path, home: Path, tmp_path:
     assert not files_in(home)
 
 
-def test_a_trash_that_others_can_write_to_is_refused(
-    folder: Path, home: Path, marked: KnownPicture, keep: KnownPicture
-) -> None:
-    home.mkdir(parents=True)
-    home.chmod(0o777)
-    with pytest.raises(PictureRefused, match="the trash cannot be used"):
-        move_to_trash(marked, keep, home, NOW)
-    check_nothing_moved(folder, home)
-
-
-def test_the_trash_of_the_home_directory_is_where_the_environment_says(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("HOME", "/home/ann")
-    for value, expected in (
-        ("/data/ann", "/data/ann/Trash"),
-        ("", "/home/ann/.local/share/Trash"),
-        ("relative", "/home/ann/.local/share/Trash"),
-    ):
-        monkeypatch.setenv("XDG_DATA_HOME", value)
-        assert home_trash() == Path(expected)
-    monkeypatch.delenv("HOME")
-    monkeypatch.delenv("XDG_DATA_HOME")
-    assert home_trash() is None
-
-
 # Real file systems.
 
 
@@ -649,18 +623,3 @@ def test_without_renameat2_a_failed_move_leaves_no_empty_file(
     ):
         move_to_trash(marked, keep, home, NOW)
     assert not files_in(home)
-
-
-def test_too_many_files_of_one_name_are_refused(
-    folder: Path,
-    home: Path,
-    keep: KnownPicture,
-    marked: KnownPicture,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(trash_directory, "_MOST_NAMES", 2)
-    move_to_trash(marked, keep, home, NOW)
-    (folder / "trip/copy.jpg").write_bytes(MARKED)
-    with pytest.raises(PictureRefused, match="too many files of this name"):
-        move_to_trash(known(folder, "trip/copy.jpg"), keep, home, NOW)
-    assert (folder / "trip/copy.jpg").exists()

@@ -229,7 +229,7 @@ def _names(name: bytes) -> Iterator[bytes]:
         stem, dot, suffix = name, b"", b""
     stem = stem[: _MOST_NAME_BYTES - len(dot + suffix)]
     yield stem + dot + suffix
-    for number in range(2, _MOST_NAMES):
+    for number in range(2, _MOST_NAMES + 1):
         yield stem + b" %d" % number + dot + suffix
 
 

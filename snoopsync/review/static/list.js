@@ -1,10 +1,12 @@
-// The list of groups. It may be very long, so only the cards near the window are in the page.
+// The list of groups. It may be very long, so only the cards near the window are in the page, and
+// the next page is loaded when the window comes near the last card.
 
 import { emptyWords, groupCard } from "./card.js";
 import { byId } from "./dom.js";
 
-const ROWS_AROUND = 3;
+const ROWS_AROUND = 4;
 const FIRST_CARDS = 12;
+const PAUSE_MS = 5000;
 
 export class GroupList {
   /** ``addressOf(group)`` is the link of a card; ``decide`` is called by its buttons. */
@@ -16,12 +18,10 @@ export class GroupList {
     this.cards = new Map();
     this.current = null;
     this.rowHeight = 0;
+    this.notBefore = 0;
     this.setQueue(queue);
     addEventListener("scroll", () => this.redrawSoon(), { passive: true });
     new ResizeObserver(() => this.measure()).observe(this.list);
-    new IntersectionObserver(([entry]) => entry.isIntersecting && this.loadMore(), {
-      rootMargin: "1200px",
-    }).observe(this.end);
     this.list.addEventListener("focusin", (event) => {
       const card = event.target.closest(".card");
       if (card) this.setCurrent(card.dataset.group, { focus: false });
@@ -38,19 +38,19 @@ export class GroupList {
     return !byId("list-view").hidden;
   }
 
+  /** Loads the next page. After an error, nothing is loaded for some seconds. */
   async loadMore() {
     if (!this.isShown || this.queue.isComplete || this.queue.loading) return;
+    if (Date.now() < this.notBefore) return;
     const { queue } = this;
     try {
       await queue.more();
     } catch (error) {
+      this.notBefore = Date.now() + PAUSE_MS;
       this.onError(error);
       return;
     }
-    if (queue !== this.queue) return;
-    this.redraw();
-    // The observer reports changes only: with the end still in sight, it reports nothing.
-    if (this.end.getBoundingClientRect().top < innerHeight + 1200) await this.loadMore();
+    if (queue === this.queue) this.redraw();
   }
 
   clear() {
@@ -108,6 +108,7 @@ export class GroupList {
     this.pad(first, last);
     this.writeEnd();
     if (!this.rowHeight && this.cards.size) this.measure();
+    else if (last >= this.queue.groups.length) this.loadMore();
   }
 
   putCard(group, at, place) {

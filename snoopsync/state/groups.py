@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from snoopsync.core.groups import components
@@ -171,26 +171,37 @@ class Groups:
                     str(number), rows[number], sides, which or GroupFilter(), now
                 )
 
-    def everything(self, now: float, which: GroupFilter | None = None) -> Iterator[Group]:
-        """All groups, also with images that were dismissed or are gone."""
+    def everything(
+        self, now: float, which: GroupFilter | None = None, name: str | None = None
+    ) -> Iterator[Group]:
+        """All groups, also with images that were dismissed or are gone. ``name``: only this
+        group."""
         which = which or GroupFilter()
         pairs = self._database.query(
             "SELECT a, b FROM link UNION ALL SELECT node_id, node_id FROM node"
             f" WHERE {EVERY_IMAGE} > 1"
         )
-        for nodes in components(pairs):
-            numbers = self._database.query(
-                "SELECT min(group_id), min(last_group) FROM node WHERE node_id IN"
-                " (SELECT value FROM json_each(?))",
-                (json.dumps(list(nodes)),),
+        numbers = {
+            node_id: both
+            for node_id, *both in self._database.query(
+                "SELECT node_id, group_id, last_group FROM node"
             )
-            [(group, last)] = numbers
-            name = str(group or last or f"n{min(nodes)}")
-            rows = self._read_nodes(dict.fromkeys(nodes, 0), everything=True)
-            sides = read_sides(self._database, nodes, with_gone=True)
-            if which.groups is not None and group not in which.groups and last not in which.groups:
+        }
+        found = []
+        for nodes in components(pairs):
+            group, last = map(_smallest, zip(*map(numbers.__getitem__, nodes), strict=True))
+            its_name = str(group or last or f"n{min(nodes)}")
+            if name not in (None, its_name):
                 continue
-            yield from self._shown(name, rows[0], sides, which, now)
+            if which.groups is None or not which.groups.isdisjoint((group, last)):
+                found.append((its_name, nodes))
+        for start in range(0, len(found), _PAGE):
+            page = found[start : start + _PAGE]
+            group_of = {node: at for at, (_, nodes) in enumerate(page) for node in nodes}
+            rows = self._read_nodes(group_of, everything=True)
+            sides = read_sides(self._database, group_of, with_gone=True)
+            for at, (its_name, _) in enumerate(page):
+                yield from self._shown(its_name, rows[at], sides, which, now)
 
     def _read(self, numbers: Sequence[int]) -> dict[int, _Rows]:
         rows = self._database.query(
@@ -312,6 +323,10 @@ def count_groups(database: Database) -> int:
         f"SELECT count(DISTINCT group_id) FROM node WHERE group_id IS NOT NULL {shown}"
     )
     return count
+
+
+def _smallest(numbers: Iterable[int | None]) -> int | None:
+    return min((each for each in numbers if each is not None), default=None)
 
 
 def _linked(

@@ -245,19 +245,16 @@ class Nodes:
         """Split the groups of these nodes where links between them have ended. The piece with the
         earliest image keeps the group's number."""
         by_group: dict[int, list[int]] = {}
-        for node_id in node_ids:
-            group = self._node(node_id).group_id
-            if group is not None:
-                by_group.setdefault(group, []).append(node_id)
+        for group, node_id in self._database.query(
+            "SELECT group_id, node_id FROM json_each(?) CROSS JOIN node ON node_id = value"
+            " WHERE group_id IS NOT NULL",
+            (json.dumps(list(node_ids)),),
+        ):
+            by_group.setdefault(group, []).append(node_id)
         for group, members in by_group.items():
             pieces = separated(members, self._open_neighbours)
-            earliest = self._earliest(group) if pieces else None
-            for piece in pieces:
-                if earliest in piece:
-                    members_of_rest = set(self._members(group)) - set().union(*pieces)
-                    self._split_off(members_of_rest, group)
-                else:
-                    self._split_off(piece, group)
+            if pieces:
+                self._split_off(self._without_earliest(pieces, group), group)
             self._leave_if_alone(group)
 
     def settle(self) -> None:
@@ -299,18 +296,31 @@ class Nodes:
         pairs = self._database.one(_PAIRS_COVERED, (node.content,))
         return bool(pairs < node.total * (node.total - 1) // 2)
 
-    def _split_off(self, piece: Collection[int], group: int) -> None:
-        """Give a piece that a group has lost a number of its own, or none if it is one picture."""
-        if len(piece) == 1:
-            [node_id] = piece
-            if not self._node(node_id).internal:
-                self._database.change(
-                    "UPDATE node SET group_id = NULL WHERE node_id = ?", (node_id,)
-                )
-                return
-        new = self._new_group(())
-        for node_id in piece:
-            self._move("node_id = ?", node_id, group, new)
+    def _split_off(self, pieces: Sequence[Collection[int]], group: int) -> None:
+        """Give each piece that a group has lost a number of its own, or none if it is one
+        picture."""
+        single = json.dumps([node_id for piece in pieces if len(piece) == 1 for node_id in piece])
+        alone = {
+            node_id
+            for (node_id,) in self._database.query(
+                "UPDATE node SET group_id = NULL WHERE NOT internal AND node_id IN"
+                " (SELECT value FROM json_each(?)) RETURNING node_id",
+                (single,),
+            )
+        }
+        for piece in pieces:
+            if not alone.issuperset(piece):
+                new = self._new_group(())
+                for node_id in piece:
+                    self._move("node_id = ?", node_id, group, new)
+
+    def _without_earliest(self, pieces: list[set[int]], group: int) -> list[set[int]]:
+        """All pieces of a group but the one with the earliest image. ``pieces`` lacks one."""
+        earliest = self._earliest(group)
+        if not any(earliest in piece for piece in pieces):
+            return pieces
+        rest = set(self._members(group)).difference(*pieces)
+        return [piece if earliest not in piece else rest for piece in pieces]
 
     def _leave_if_alone(self, group: int) -> None:
         members = self._all("group_id = ? LIMIT 2", group)

@@ -17,6 +17,7 @@ Modules, in reading order:
 ``schedule``     a clock that survives restarts: for retries and deletions
 ``listings``     directories whose listing is unchanged
 ``unwanted``     images that the configuration leaves out
+``copies``       which images with the same bytes are duplicates
 ``nodes``        which pictures are connected with which: nodes, links, groups
 ``node_images``  finds the nodes of many images
 ``searches``     which searches and alerts are due, and what searches found

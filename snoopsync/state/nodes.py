@@ -14,32 +14,15 @@ from dataclasses import dataclass
 
 from snoopsync.core.groups import separated
 from snoopsync.core.protocol import PictureFacts
+from snoopsync.state.copies import has_open_pair
 from snoopsync.state.database import Database
 
 #: The conditions for an open link, and for an image of ours that belongs to its node.
 OPEN = "NOT gone AND NOT dismissed"
 BELONGS = "NOT left_out AND linked_to IS NULL"
 
-#: The largest number of images of a node that one decision names.
-_MOST_COVERED = """
-    SELECT max(covered) FROM (
-        SELECT count(*) AS covered FROM decision_member JOIN node_image USING (content, image_id)
-        WHERE content = ? GROUP BY decision_id)
-"""
-
-#: How many pairs of images of a node a decision names.
-_PAIRS_COVERED = """
-    SELECT count(*) FROM (
-        SELECT DISTINCT one.image_id, other.image_id
-        FROM decision_member AS one
-        JOIN decision_member AS other USING (decision_id, content)
-        JOIN node_image AS a ON (a.content, a.image_id) = (one.content, one.image_id)
-        JOIN node_image AS b ON (b.content, b.image_id) = (one.content, other.image_id)
-        WHERE one.content = ? AND one.image_id < other.image_id)
-"""
-
-#: Up to so many images of a node, every two of them are looked up in the decisions.
-_MOST_PAIRED = 40
+#: SQLite accepts at least so many parameters of a statement.
+_MOST_PARAMETERS = 900
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +66,14 @@ class Nodes:
     def of_content(self, content: bytes) -> Node | None:
         """The node with this content, if it is recorded."""
         return self._one("content = ?", content)
+
+    def of_contents(self, contents: Iterable[bytes]) -> dict[bytes, Node]:
+        """Those of the nodes with these contents that are recorded."""
+        wanted, found = list(contents), []
+        for start in range(0, len(wanted), _MOST_PARAMETERS):
+            part = wanted[start : start + _MOST_PARAMETERS]
+            found += self._all(f"content IN ({', '.join('?' * len(part))})", *part)
+        return {node.content: node for node in found}
 
     def content_of(self, image_id: str) -> bytes | None:
         """The content of an image of ours, or of another owner, as the collection has it."""
@@ -181,6 +172,14 @@ class Nodes:
         )
         return count
 
+    def is_in_decision(self, content: bytes) -> bool:
+        """Returns whether any decision names this content."""
+        return bool(
+            self._database.one(
+                "SELECT 1 FROM decision_member WHERE content = ? LIMIT 1", (content,)
+            )
+        )
+
     def is_dismissed(self, one: bytes, other: bytes) -> bool:
         """Returns whether a decision names both contents."""
         return bool(
@@ -268,7 +267,7 @@ class Nodes:
                 self._settle(self._node(node.node_id))
 
     def _settle(self, node: Node) -> None:
-        internal = self._is_internal(node)
+        internal = has_open_pair(self._database, node.content, node.total)
         self._database.change(
             "UPDATE node SET internal = ? WHERE node_id = ?", (internal, node.node_id)
         )
@@ -284,17 +283,6 @@ class Nodes:
                 self.join(node.node_id, other)
         elif node.group_id is not None and not linked and not internal:
             self._leave_if_alone(node.group_id)
-
-    def _is_internal(self, node: Node) -> bool:
-        """Returns whether two images of the node are duplicates of each other: no decision names
-        both."""
-        if node.total < 2:
-            return False
-        covered = self._database.one(_MOST_COVERED, (node.content,)) or 0
-        if covered == 0 or covered >= node.total or node.total > _MOST_PAIRED:
-            return bool(covered < node.total)
-        pairs = self._database.one(_PAIRS_COVERED, (node.content,))
-        return bool(pairs < node.total * (node.total - 1) // 2)
 
     def _split_off(self, pieces: Sequence[Collection[int]], group: int) -> None:
         """Give each piece that a group has lost a number of its own, or none if it is one

@@ -27,7 +27,7 @@ from snoopsync.embedded.kinds import MatchKind
 from snoopsync.embedded.pairing import ComparablePicture, score_pair
 from snoopsync.embedded.scoring import MAX_RANK, MAX_RANK_OF_LOW_QUALITY, Score
 from snoopsync.embedded.store import Store
-from snoopsync.embedded.stored import DescribedImage, StoredCodes, StoredImage
+from snoopsync.embedded.stored import Copies, DescribedImage, StoredCodes, StoredImage
 
 #: Variants are searched for only in an index of up to this many codes. At this size, searching for
 #: them takes 25 ms on a slow machine with two cores.
@@ -49,6 +49,18 @@ class SimilarImage:
     score: Score
 
 
+@dataclass(slots=True)
+class _LastSearch:
+    """What the last search found that depends on the bytes of the picture only. It is used again
+    while the collection is unchanged, because thousands of copies may be searched for, one after
+    another. ``key``: what it depends on. ``near``: the marks of near images with other bytes, the
+    nearest first."""
+
+    key: object = None
+    copies: Copies | None = None
+    near: Keys | None = None
+
+
 class SimilaritySearch:
     """Finds stored images by what they look like. Thread-safe."""
 
@@ -56,6 +68,7 @@ class SimilaritySearch:
         self._store = store
         self._lock = threading.Lock()
         self._indexes: dict[int, _VersionIndex] = {}
+        self._last = _LastSearch()
         self._recent: OrderedDict[int, ComparablePicture] = OrderedDict()
 
     def __len__(self) -> int:
@@ -91,14 +104,15 @@ class SimilaritySearch:
         """
         asked = ComparablePicture(features)
         owner = f"{asked_id.partition('.')[0]}." if asked_id and "." in asked_id else ""
-        copies = {features.sha256: self._store.copies(features.sha256, asked_id, owner)}
-        identical = copies[features.sha256]
+        last = self._last_search(features.sha256, version, owner)
+        last.copies = last.copies or self._store.copies(features.sha256, owner)
+        identical, count = last.copies.besides(asked_id)
         found = []
-        if identical.named is not None:
-            mark = identical.named.mark
-            found = self._scored(asked, self._store.with_marks([mark]), {mark})
+        if identical is not None:
+            described = self._store.with_marks([identical.mark])
+            found = self._scored(asked, described, {identical.mark})
         seen = {features.sha256}
-        for images, are_same in self._candidates(asked, version, limit, identical.marks):
+        for images, are_same in self._candidates(asked, version, limit, last):
             marks = {image.sha256: image.mark for image in images if image.sha256 not in seen}
             seen |= marks.keys()
             new = self._store.with_marks(list(marks.values()))
@@ -108,12 +122,12 @@ class SimilaritySearch:
         nearest = []
         found.sort(key=lambda each: (each.stored.sha256 != features.sha256, _order(each)))
         for each in found[:limit]:
-            content = each.stored.sha256
-            if content not in copies:
-                copies[content] = self._store.copies(content, asked_id, owner)
-            named = copies[content].named
+            if each.stored.sha256 == features.sha256:
+                nearest.append((each, count))
+                continue
+            named, copies = self._store.copies(each.stored.sha256, owner).besides(None)
             if named is not None:
-                nearest.append((replace(each, stored=named), copies[content].count))
+                nearest.append((replace(each, stored=named), copies))
         return sorted(nearest, key=lambda each: _order(each[0]))
 
     def compare(self, one: DescribedImage, other: DescribedImage) -> Score | None:
@@ -129,24 +143,34 @@ class SimilaritySearch:
         return found[0].score if found else None
 
     def _candidates(
-        self, asked: ComparablePicture, version: int, count: int, identical: Sequence[int]
+        self, asked: ComparablePicture, version: int, count: int, last: _LastSearch
     ) -> Iterator[tuple[list[StoredImage], bool]]:
-        """The images that may be similar, in pages, and whether those of a page are the same
-        picture. These come first; the others follow in about the order of their distance.
-        ``identical``: marks of images with the same bytes, which are left out."""
+        """The images with other bytes that may be similar, in pages, and whether those of a page
+        are the same picture. These come first; the others follow in about the order of their
+        distance."""
         after = 0
         while page := self._store.same_picture(asked.features, version, after, count):
             yield page, True
             after = page[-1].moment
-        near = self._near_marks(asked, version)
-        near = near[~np.isin(near, np.array(identical, np.int64))]
+        if last.near is None:
+            near = self._near_marks(asked, version)
+            same_bytes = self._store.marks_of_bytes(asked.features.sha256)
+            last.near = near[~np.isin(near, np.array(same_bytes, np.int64))]
         # The exact rank may differ from the distance of the codes, so more than enough are read.
-        for start in range(0, len(near), 2 * count):
-            marks = near[start : start + 2 * count].tolist()
+        for start in range(0, len(last.near), 2 * count):
+            marks = last.near[start : start + 2 * count].tolist()
             page = self._store.stored_with_marks(marks)
             for gone in set(marks) - {image.mark for image in page}:
                 self.forget(gone)
             yield page, False
+
+    def _last_search(self, sha256: bytes, version: int, owner: str) -> _LastSearch:
+        """The last search, if it was for the same bytes, and nothing has changed since."""
+        key = (sha256, version, owner, self._store.data_version())
+        with self._lock:
+            if self._last.key != key:
+                self._last = _LastSearch(key)
+            return self._last
 
     def _marks(self, asked: ComparablePicture, version: int) -> tuple[set[int], set[int]]:
         """The marks of the images that are the same picture, and of those that are near."""

@@ -218,18 +218,32 @@ class Store:
             )
             return [StoredImage(*row) for row in rows]
 
-    def copies(self, sha256: bytes, besides: str | None, owner: str) -> Copies:
-        """The images with these bytes, except for the one with the ID ``besides``. One is named
-        whose ID does not begin with ``owner``, if there is one."""
+    def data_version(self) -> int:
+        """A number that changes with each change of the database, also by another process."""
         with self._read_connection() as reader:
-            # With min(), SQLite takes the other columns from the row with the minimum.
-            *named, count, marks, _ = reader.execute(
-                f"SELECT {STORED}, count(*), json_group_array(coalesce(mark, moment)),"
-                " min((:owner <> '' AND substr(id, 1, length(:owner)) = :owner) || id)"
-                " FROM image WHERE sha256 = :sha256 AND id IS NOT :besides",
-                {"sha256": sha256, "besides": besides, "owner": owner},
+            (version,) = reader.execute("PRAGMA data_version").fetchone()
+        return int(version)
+
+    def copies(self, sha256: bytes, owner: str) -> Copies:
+        """The images with these bytes. Those whose ID does not begin with ``owner`` come first."""
+        with self._read_connection() as reader:
+            (count,) = reader.execute(
+                "SELECT count(*) FROM image WHERE sha256 = ?", (sha256,)
             ).fetchone()
-        return Copies(StoredImage(*named) if count else None, count, json.loads(marks))
+            rows = reader.execute(
+                f"SELECT {STORED} FROM image WHERE sha256 = :sha256"
+                " ORDER BY :owner <> '' AND substr(id, 1, length(:owner)) = :owner, id LIMIT 2",
+                {"sha256": sha256, "owner": owner},
+            )
+            return Copies(tuple(StoredImage(*row) for row in rows), count)
+
+    def marks_of_bytes(self, sha256: bytes) -> list[int]:
+        """The marks of the images with these bytes."""
+        with self._read_connection() as reader:
+            rows = reader.execute(
+                "SELECT coalesce(mark, moment) FROM image WHERE sha256 = ?", (sha256,)
+            )
+            return [mark for (mark,) in rows]
 
     def with_marks(self, marks: Sequence[int]) -> list[DescribedImage]:
         """The images with these marks. Images that were removed or changed are left out."""

@@ -50,12 +50,16 @@ class DescribedImage:
 
 @dataclass(frozen=True, slots=True)
 class Copies:
-    """Images with the same bytes. ``named``: one of them, ``None`` if there are none. ``marks``: of
-    all of them."""
+    """Images with the same bytes. ``first``: the first two of them."""
 
-    named: StoredImage | None
+    first: tuple[StoredImage, ...]
     count: int
-    marks: Sequence[int]
+
+    def besides(self, image_id: str | None) -> tuple[StoredImage | None, int]:
+        """The first one but that image, which must be one of them, and how many there are but that
+        image."""
+        named = next((each for each in self.first if each.image_id != image_id), None)
+        return named, self.count - (image_id is not None)
 
 
 #: The version and the ID of an outdated image. Outdated images are listed in this order.

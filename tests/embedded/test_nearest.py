@@ -110,3 +110,25 @@ def test_a_search_with_a_limit_names_the_pictures_of_a_search_without_one(
     assert len(every) == 6
     expected = [(each.stored.image_id, each.score.kind, 1) for each in every]
     assert named(store, features) == expected[:LIMIT]
+
+
+def test_a_search_for_the_next_copy_finds_what_was_added_and_removed_meanwhile(
+    store: CountingStore, features: Features
+) -> None:
+    small = extract(encode(PICTURE.resize((120, 90), Image.Resampling.LANCZOS), quality=60))
+    search = SimilaritySearch(store)
+
+    def found(asked_id: str) -> list[str]:
+        nearest = search.nearest(features, FEED_VERSION, LIMIT, asked_id)
+        return [each.stored.image_id for each, _ in nearest]
+
+    for number, image_id in enumerate(("a", "b", "c")):
+        store.add(image_id, features, number + 1)
+    assert found("a") == ["b"]
+    store.add("small", small, 4)
+    assert found("b") == ["a", "small"]
+    assert found("c") == ["a", "small"]
+    store.remove("small")
+    assert found("a") == ["b"]
+    store.remove("c")
+    assert found("a") == ["b"]

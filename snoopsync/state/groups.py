@@ -1,4 +1,4 @@
-"""The duplicates as groups, for listings."""
+"""Lists the groups of duplicates, each with its images and the one to keep."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ Compare = Callable[[str, str], Likeness | None]
 
 @dataclass(frozen=True, slots=True)
 class GroupImage:
-    """One image of a group. ``likeness``: to the one to keep, or to the first image of a group
-    without one; ``None`` for that image itself, and if the two were never compared. ``content_of``:
-    which bytes the likeness is to."""
+    """One image of a group. ``likeness``: how the image differs from the one to keep, or from the
+    first image of a group without one. ``None`` for that image itself, and if the two are not alike
+    or were never compared."""
 
     side: Side
     likeness: Likeness | None
@@ -54,9 +54,8 @@ class GroupImage:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A group. ``images``: the one to keep first. ``chain``: an image is not like the first one,
-    only like a neighbour. ``is_open``: it has open pairs. ``found_at``: Unix time of the newest
-    link."""
+    """A group. ``images``: the one to keep comes first. ``chain``: an image is not like the first
+    one, only like another image of the group. ``found_at``: Unix time of the newest link."""
 
     name: str
     images: tuple[GroupImage, ...]
@@ -67,13 +66,13 @@ class Group:
 
     @property
     def is_open(self) -> bool:
-        """Returns whether there is something to decide."""
+        """Returns whether the group has open pairs."""
         return self.open_pairs > 0
 
     @property
     def waste_bytes(self) -> int:
-        """The size of our files without the first image; the largest file stays if none is to be
-        kept."""
+        """The bytes that could be freed: the size of our files without the one to keep. In a group
+        without one to keep, the largest file is not counted."""
         sizes = [each.side.size_bytes or 0 for each in self.images if each.side.rel_path]
         if not sizes:
             return 0
@@ -125,8 +124,8 @@ class Groups:
         return {group for (group,) in rows}
 
     def with_members(self, members: Collection[Member], now: float) -> Group | None:
-        """The group that these images are in, with these images only; ``None`` unless all of them
-        are in one group. Dismissed images count."""
+        """The group that these images are in, with no other images; ``None`` unless all of them are
+        in one group. Dismissed images count."""
         contents = {member.content for member in members}
         nodes = Nodes(self._database)
         first = nodes.of_content(min(contents))
@@ -148,7 +147,8 @@ class Groups:
     def listed(
         self, now: float, which: GroupFilter | None = None, sort: GroupSort = GroupSort.WASTE
     ) -> Iterator[Group]:
-        """The open groups. ``now``: Unix time. Pages of them are read at different moments."""
+        """The open groups that match. ``now``: Unix time. The groups are read in pages, each at its
+        own moment."""
         which = which or GroupFilter()
         order = [
             each.number for each in sorted_groups(measured_groups(self._database, which), sort)
@@ -298,7 +298,7 @@ class Groups:
         sides: Mapping[bytes, Sequence[Side]],
         links: Mapping[tuple[bytes, bytes], Likeness],
     ) -> tuple[dict[bytes, Likeness], bool]:
-        """The likeness of each picture to the first one, and whether one is not like it."""
+        """The likeness of each picture to the first one, and whether the group is a chain."""
         found = {first.content: Likeness(0, IDENTICAL)}
         chain = False
         compared = 0

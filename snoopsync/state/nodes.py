@@ -1,9 +1,10 @@
-"""Nodes, links and groups: which pictures are connected with which.
+"""Which pictures are alike: nodes, links and groups in the state file.
 
-A node stands for all images with the same bytes. A link says that two nodes are alike. It is open
-unless a person dismissed it or it has ended. A group is a connected component of open links; a node
-with two images that are duplicates of each other is a group as well. Triggers count the images of a
-node, and mark a node whose images changed; ``settle`` then brings the groups up to date.
+A node stands for all images with the same bytes. A link says that the pictures of two nodes are
+alike. A link is open unless a person dismissed it or it has ended. A group is a connected component
+of nodes and open links. A node with two images that are duplicates of each other is a group as
+well. Triggers count the images of a node, and mark a node whose images changed. ``settle`` then
+updates the groups.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class Nodes:
         return self._one("content = ?", content)
 
     def of_contents(self, contents: Iterable[bytes]) -> dict[bytes, Node]:
-        """Those of the nodes with these contents that are recorded."""
+        """The nodes with these contents. A content without a node is left out."""
         wanted, found = list(contents), []
         for start in range(0, len(wanted), _MOST_PARAMETERS):
             part = wanted[start : start + _MOST_PARAMETERS]
@@ -76,7 +77,8 @@ class Nodes:
         return {node.content: node for node in found}
 
     def content_of(self, image_id: str) -> bytes | None:
-        """The content of an image of ours, or of another owner, as the collection has it."""
+        """The content of an image in the collection, ours or another owner's; ``None`` if it is not
+        known."""
         content: bytes | None = self._database.one(
             "SELECT sha256 FROM image WHERE image_id = ?1 AND sha256 <> x''"
             " UNION ALL SELECT sha256 FROM picture WHERE image_id = ?1 AND NOT gone",
@@ -85,7 +87,7 @@ class Nodes:
         return content
 
     def of_image(self, image_id: str) -> Node | None:
-        """The node of an image of ours, or of another owner."""
+        """The node of an image, ours or another owner's; ``None`` if it has none."""
         content = self.content_of(image_id)
         return None if content is None else self.of_content(content)
 
@@ -153,8 +155,8 @@ class Nodes:
         return {other: bool(is_open) for other, is_open in rows}
 
     def connected(self, node_id: int, contents: Collection[bytes]) -> set[int]:
-        """The nodes that links connect with this one, including dismissed links. Stops when all of
-        these contents are reached."""
+        """The nodes that links connect with this one, also dismissed links. The search stops when
+        all of these contents are reached."""
         wanted = {node.node_id for node in map(self.of_content, contents) if node is not None}
         reached, frontier = {node_id}, [node_id]
         while frontier and not wanted <= reached:
@@ -257,7 +259,7 @@ class Nodes:
             self._leave_if_alone(group)
 
     def settle(self) -> None:
-        """Bring the groups up to date with the images that joined and left since."""
+        """Update the groups: images may have been added and removed since the last call."""
         while changed := self._all("changed LIMIT 1000"):
             self._database.change_many(
                 "UPDATE node SET changed = 0 WHERE node_id = ?",
@@ -285,7 +287,7 @@ class Nodes:
             self._leave_if_alone(node.group_id)
 
     def _split_off(self, pieces: Sequence[Collection[int]], group: int) -> None:
-        """Give each piece that a group has lost a number of its own, or none if it is one
+        """Take these pieces out of a group. Each becomes a group of its own, unless it is a single
         picture."""
         single = json.dumps([node_id for piece in pieces if len(piece) == 1 for node_id in piece])
         alone = {
@@ -303,7 +305,8 @@ class Nodes:
                     self._move("node_id = ?", node_id, group, new)
 
     def _without_earliest(self, pieces: list[set[int]], group: int) -> list[set[int]]:
-        """All pieces of a group but the one with the earliest image. ``pieces`` lacks one."""
+        """The pieces that leave a group: all but the one with the earliest image. ``pieces`` has
+        all pieces but one."""
         earliest = self._earliest(group)
         if not any(earliest in piece for piece in pieces):
             return pieces
@@ -338,7 +341,8 @@ class Nodes:
         )
 
     def _new_group(self, nodes: Sequence[Node]) -> int:
-        """The number that one of the nodes had last, unless another group has it; or a new one."""
+        """A number for a group of these nodes: one that a node had last, if no group has it now, or
+        else a new one."""
         for group in sorted({node.last_group for node in nodes if node.last_group is not None}):
             if not self._all("group_id = ? LIMIT 1", group):
                 return group

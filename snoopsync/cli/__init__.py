@@ -30,6 +30,7 @@ Modules, in reading order:
 ``tables``         aligned columns on a terminal, tabs elsewhere
 ``output``         results of other commands, as text and as JSON
 ``json_lines``     prints lines of JSON
+``lines``          writes lines to a pipe early
 ``exit_codes``     the exit code of each command
 ``owner_command``  the command line for the owner of a directory
 =================  ===========================================================

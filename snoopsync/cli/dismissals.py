@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 
 import click
@@ -14,21 +14,23 @@ from snoopsync.cli import group_view
 from snoopsync.cli.completion import complete_file
 from snoopsync.cli.context import Context, names_of, reading, result_from_service
 from snoopsync.cli.group_selection import folder_option, kind_option
-from snoopsync.cli.named import file_links, member_named
+from snoopsync.cli.named import Named, file_links
 from snoopsync.config.settings import Config
 from snoopsync.core.exits import Exit
 from snoopsync.core.text import counted
 from snoopsync.state.database import Database
 from snoopsync.state.decisions import Dismissal, Member
+from snoopsync.state.group_members import dismissals_of_groups, dismissals_of_images
 from snoopsync.state.group_order import GroupFilter
-from snoopsync.state.groups import Group, Groups
+from snoopsync.state.groups import Groups
 from snoopsync.state.images import State
 from snoopsync.state.lock import holder, locked
 from snoopsync.sync.comparing import comparing
 from snoopsync.sync.components import open_state
 
-#: A request to the service has at most so many images: some 100 bytes each.
-_IMAGES_PER_REQUEST = 5000
+#: After so many images, the next batch begins. An image takes some 100 bytes of a request to the
+#: service, and the service does nothing else while it records a batch.
+_IMAGES_AT_ONCE = 5000
 
 _NOT_DUPLICATES = "these images are not known as duplicates of each other"
 
@@ -65,20 +67,49 @@ def dismiss(
         groups = Groups(database, config.folder_order, compare)
         if is_filtered:
             wanted = None if group is None else frozenset({group})
-            shown = list(groups.listed(time.time(), GroupFilter(kind, folder, None, wanted)))
-            if group is not None and not shown:
+            dismissals = _of_groups(groups, database, GroupFilter(kind, folder, None, wanted))
+            if group is not None and not dismissals:
                 raise click.ClickException(f"no open group has the number {group}")
         else:
-            named = _groups_on_stdin() if images == ("-",) else [images]
-            shown = [_named_group(config, database, groups, each) for each in named]
+            names = _groups_on_stdin() if images == ("-",) else [images]
+            dismissals = _of_images(Named(config, database), database, names)
         if dry_run:
-            group_view.print_groups(context.out, iter(shown), file_links(database))
+            now = time.time()
+            shown = (groups.with_members(each.members, now) for each in dismissals)
+            group_view.print_groups(context.out, filter(None, shown), file_links(database))
             return Exit.OK
-    dismissals = [_dismissal(each) for each in shown]
     _dismiss(config, dismissals)
     many = f" {counted(len(dismissals), 'group')}" if is_filtered or len(dismissals) != 1 else ""
     context.out.print(f"dismissed{many}", highlight=False)
     return Exit.OK
+
+
+def _of_groups(groups: Groups, database: Database, which: GroupFilter) -> list[Dismissal]:
+    """A dismissal of each open group that matches."""
+    if which.kind is None:
+        return list(dismissals_of_groups(database, which))
+    # The kinds depend on the image to keep.
+    return [
+        Dismissal(
+            tuple(Member(each.side.image_id, each.side.content) for each in group.images),
+            int(group.name),
+        )
+        for group in groups.listed(time.time(), which)
+    ]
+
+
+def _of_images(named: Named, database: Database, names: Sequence[Sequence[str]]) -> list[Dismissal]:
+    """A dismissal of each of these sets of images. Raises ``ClickException`` unless all images of
+    a set are in one group."""
+    if any(len(set(each)) < 2 for each in names):
+        raise click.UsageError("a decision is about two or more images")
+    dismissals = dismissals_of_images(
+        database, [list(dict.fromkeys(map(named.member, each))) for each in names]
+    )
+    found = [each for each in dismissals if each is not None]
+    if len(found) < len(dismissals):
+        raise click.ClickException(_NOT_DUPLICATES)
+    return found
 
 
 def _groups_on_stdin() -> list[list[str]]:
@@ -91,40 +122,30 @@ def _groups_on_stdin() -> list[list[str]]:
     return [group for group in groups if group]
 
 
-def _named_group(config: Config, database: Database, groups: Groups, names: Sequence[str]) -> Group:
-    """The named images as a group. Raises ``ClickException`` unless they are in one group."""
-    if len(set(names)) < 2:
-        raise click.UsageError("a decision is about two or more images")
-    members = {member_named(config, database, name) for name in names}
-    group = groups.with_members(members, time.time())
-    if group is None:
-        raise click.ClickException(_NOT_DUPLICATES)
-    return group
-
-
-def _dismissal(group: Group) -> Dismissal:
-    members = tuple(Member(each.side.image_id, each.side.content) for each in group.images)
-    return Dismissal(members, int(group.name) if group.name.isdecimal() else None)
-
-
 def _dismiss(config: Config, dismissals: Sequence[Dismissal]) -> None:
     if holder(config.state) is None:
         with locked(config.state), closing(open_state(config.state)) as database:
-            State(database).decisions.dismiss(dismissals, time.time())
+            decisions = State(database).decisions
+            for batch in _batches(dismissals):
+                decisions.dismiss(batch, time.time())
         return
+    for batch in _batches(dismissals):
+        messages = [each.as_message() for each in batch]
+        result_from_service(config, {"command": "dismiss", "decisions": messages})
+
+
+def _batches(dismissals: Sequence[Dismissal]) -> Iterator[list[Dismissal]]:
+    """The dismissals in batches that a service carries out in one transaction each."""
     batch: list[Dismissal] = []
+    images = 0
     for dismissal in dismissals:
-        if batch and sum(len(each.members) for each in batch) >= _IMAGES_PER_REQUEST:
-            _send_dismissals(config, batch)
-            batch = []
+        if batch and images >= _IMAGES_AT_ONCE:
+            yield batch
+            batch, images = [], 0
         batch.append(dismissal)
-    _send_dismissals(config, batch)
-
-
-def _send_dismissals(config: Config, dismissals: Sequence[Dismissal]) -> None:
-    if dismissals:
-        decisions = [each.as_message() for each in dismissals]
-        result_from_service(config, {"command": "dismiss", "decisions": decisions})
+        images += len(dismissal.members)
+    if batch:
+        yield batch
 
 
 @click.command()
@@ -142,13 +163,12 @@ def restore(context: Context, images: tuple[str, ...], group: str | None) -> Exi
         raise click.UsageError("name two or more images, or use --group")
     with reading(config) as database:
         if group is None:
-            members = [member_named(config, database, name) for name in images]
+            members = list(map(Named(config, database).member, images))
         else:
-            found = Groups(database, config.folder_order).everything(time.time())
+            found = Groups(database, config.folder_order).everything(time.time(), name=group)
             members = [
                 Member(each.side.image_id, each.side.content)
                 for shown in found
-                if shown.name == group
                 for each in shown.images
             ]
     number = int(group) if group is not None and group.isdecimal() else None

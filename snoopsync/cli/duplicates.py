@@ -22,7 +22,7 @@ from snoopsync.cli.context import Context, json_option, names_of, reading
 from snoopsync.cli.dismissals import dismiss, restore
 from snoopsync.cli.group_selection import folder_option, kind_option
 from snoopsync.cli.json_lines import print_json
-from snoopsync.cli.named import file_links, member_named, rel_paths_named
+from snoopsync.cli.named import Named, file_links
 from snoopsync.cli.queries import details_option
 from snoopsync.cli.surplus import surplus_files
 from snoopsync.config.settings import Config
@@ -284,14 +284,14 @@ def _write(line: bytes) -> None:
 
 def _groups_named(config: Config, database: Database, names: Sequence[str]) -> frozenset[int]:
     """The groups with an image that one of the names means: a file, a directory, or an ID."""
-    groups = Groups(database, config.folder_order)
+    groups, named = Groups(database, config.folder_order), Named(config, database)
     found: set[int | None] = set()
     for name in names:
         if Path(name).is_dir():
-            for rel_path in rel_paths_named(config, name):
+            for rel_path in named.rel_paths(name):
                 found |= groups.below(rel_path)
         else:
-            found.add(groups.of_content(member_named(config, database, name).content))
+            found.add(groups.of_content(named.member(name).content))
     return frozenset(each for each in found if each is not None)
 
 

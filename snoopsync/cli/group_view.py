@@ -11,6 +11,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.filesize import decimal
 
+from snoopsync.cli.lines import write_lines
 from snoopsync.cli.output import side_text
 from snoopsync.cli.tables import FileLinks, LinkCell, written
 from snoopsync.core.model import path_keys, printable
@@ -30,10 +31,7 @@ _NS_PER_SECOND = 1e9
 def print_groups(console: Console, groups: Iterator[Group], links: FileLinks) -> None:
     """Print the groups: on a terminal as blocks of lines, elsewhere one line per image."""
     if not console.is_terminal:
-        for group in groups:
-            for image in group.images:
-                cells = (*_cells(group, image, human=False), _name(group, image))
-                sys.stdout.write("\t".join((group.name, *cells)) + "\n")
+        write_lines(_line(group, image) for group in groups for image in group.images)
         return
     is_first, now = True, time.time()
     for group in groups:
@@ -43,6 +41,10 @@ def print_groups(console: Console, groups: Iterator[Group], links: FileLinks) ->
         _print_block(console, group, links, now)
     if is_first:
         console.print("no duplicates")
+
+
+def _line(group: Group, image: GroupImage) -> str:
+    return "\t".join((group.name, *_cells(group, image, human=False), _name(group, image)))
 
 
 def _print_block(console: Console, group: Group, links: FileLinks, now: float) -> None:

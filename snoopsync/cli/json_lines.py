@@ -7,10 +7,12 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from snoopsync.cli.lines import write_lines
+
 
 def print_json(values: Iterable[Mapping[str, Any]]) -> None:
     """Print each value as a line of JSON."""
-    sys.stdout.writelines(json.dumps(value) + "\n" for value in values)
+    write_lines(map(json.dumps, values))
 
 
 def print_json_error(message: str, exit_code: int) -> None:

@@ -16,7 +16,7 @@ from snoopsync.cli import exit_codes
 from snoopsync.cli import output as results
 from snoopsync.cli.context import Context, json_option, reading
 from snoopsync.cli.json_lines import print_json
-from snoopsync.cli.named import file_links, record_named
+from snoopsync.cli.named import Named, file_links
 from snoopsync.cli.status_view import print_status
 from snoopsync.cli.watch import watch_status
 from snoopsync.client.circuit_breaker import CircuitBreaker, RetryPolicy
@@ -133,7 +133,7 @@ def search(context: Context, image: Path, as_json: bool) -> Exit:
         except Refused as error:
             raise click.ClickException(f"{printable(str(image))}: {error.message}") from None
     with reading(config) as database:
-        record = record_named(config, State(database), str(image))
+        record = Named(config, database).record(str(image))
         # No image has the empty ID, which stands for a file that is not mirrored.
         searched = KeepCandidate("") if record is None else _candidate(config, record)
         found = [_search_result(config, State(database), searched, match) for match in matches]

@@ -18,6 +18,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.style import Style
 
+from snoopsync.cli.lines import write_lines
 from snoopsync.core.model import RelPath
 
 #: The colours of cells with these words.
@@ -113,7 +114,7 @@ def coloured(console: Console, text: str) -> str:
 def write_table(console: Console, columns: Sequence[Column], rows: Iterable[Row]) -> None:
     """Write the rows to standard output, on a terminal with a header."""
     if not console.is_terminal:
-        sys.stdout.writelines("\t".join(map(str, row)) + "\n" for row in rows)
+        write_lines("\t".join(map(str, row)) for row in rows)
         return
     remaining = iter(rows)
     sample = list(islice(remaining, _SAMPLED_ROWS))

@@ -9,7 +9,8 @@ Modules, in reading order:
 ==============  ============================================================
 ``collection``  the operations: the class ``EmbeddedCollection``
 ``answers``     the IDs that the operations accept, and the dictionaries that they return
-``store``       the stored images: all SQL except the schema
+``store``       the stored images: reads and changes them
+``stored``      one stored image and its row
 ``rows``        the features of a picture as columns of the database
 ``database``    opens the database: schema, permissions, errors
 ``search``      finds the stored images that are similar to a picture

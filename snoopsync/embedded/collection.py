@@ -26,9 +26,17 @@ from snoopsync.core.protocol import (
 )
 from snoopsync.decoding.features import FEED_VERSION, Features
 from snoopsync.decoding.source import PictureFile, read_picture
-from snoopsync.embedded.answers import EPOCH, check_id, image_time, match_of, outdated_key
+from snoopsync.embedded.answers import (
+    EPOCH,
+    check_id,
+    facts_of,
+    image_time,
+    match_of,
+    outdated_key,
+)
 from snoopsync.embedded.database import BUSY_SECONDS
-from snoopsync.embedded.store import Store, StoredImage, id_taken, image_not_found
+from snoopsync.embedded.store import Store
+from snoopsync.embedded.stored import StoredImage, id_taken, image_not_found
 
 if TYPE_CHECKING:
     from snoopsync.embedded.scoring import Score
@@ -320,13 +328,13 @@ class EmbeddedCollection:
     def _matches(
         self, features: Features, version: int, limit: int | None, asked_id: str | None = None
     ) -> list[Match]:
-        search = self._similarity_search()
+        search, asked = self._similarity_search(), facts_of(features)
         if limit is None:
             similar = search.matches(features, version)
-            matches = [match_of(each, features) for each in similar]
+            matches = [match_of(each, asked) for each in similar]
             return [match for match in matches if match["id"] != asked_id]
         nearest = search.nearest(features, version, max(1, limit), asked_id)
-        return [{**match_of(each, features), "copies": copies} for each, copies in nearest]
+        return [{**match_of(each, asked), "copies": copies} for each, copies in nearest]
 
     def _forget(self, stored: StoredImage) -> None:
         if self._search is not None:

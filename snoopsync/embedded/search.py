@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -26,7 +26,8 @@ from snoopsync.embedded.index import CodeIndex, Keys
 from snoopsync.embedded.kinds import MatchKind
 from snoopsync.embedded.pairing import ComparablePicture, score_pair
 from snoopsync.embedded.scoring import MAX_RANK, MAX_RANK_OF_LOW_QUALITY, Score
-from snoopsync.embedded.store import DescribedImage, Store, StoredCodes, StoredImage
+from snoopsync.embedded.store import Store
+from snoopsync.embedded.stored import Copies, DescribedImage, StoredCodes, StoredImage
 
 #: Variants are searched for only in an index of up to this many codes. At this size, searching for
 #: them takes 25 ms on a slow machine with two cores.
@@ -48,6 +49,18 @@ class SimilarImage:
     score: Score
 
 
+@dataclass(slots=True)
+class _LastSearch:
+    """What the last search found that depends on the bytes of the picture only. It is used again
+    while the collection is unchanged, because thousands of copies may be searched for, one after
+    another. ``key``: what it depends on. ``near``: the marks of near images with other bytes, the
+    nearest first."""
+
+    key: object = None
+    copies: Copies | None = None
+    near: Keys | None = None
+
+
 class SimilaritySearch:
     """Finds stored images by what they look like. Thread-safe."""
 
@@ -55,6 +68,7 @@ class SimilaritySearch:
         self._store = store
         self._lock = threading.Lock()
         self._indexes: dict[int, _VersionIndex] = {}
+        self._last = _LastSearch()
         self._recent: OrderedDict[int, ComparablePicture] = OrderedDict()
 
     def __len__(self) -> int:
@@ -84,42 +98,84 @@ class SimilaritySearch:
     ) -> list[tuple[SimilarImage, int]]:
         """As ``matches``, but at most ``limit`` images, of which those with the same bytes count as
         one, with their number. ``asked_id``: an image that does not count. Of images with the same
-        bytes, one of another owner than this image's is named, if there is one."""
+        bytes, one of another owner than this image's is named, if there is one.
+
+        Thousands of images may be the same picture, so no more of them are read than are needed.
+        """
         asked = ComparablePicture(features)
-        same, near = self._marks(asked, version)
-        marks = same | near
-        copies: dict[bytes, list[StoredImage]] = {}
-        for stored in self._store.stored_with_marks(list(marks)):
-            marks.discard(stored.mark)
-            if stored.image_id != asked_id:
-                copies.setdefault(stored.sha256, []).append(stored)
-        for gone in marks:
-            self.forget(gone)
-        owner = f"{asked_id.partition('.')[0]}." if asked_id and "." in asked_id else None
-
-        def order(stored: StoredImage) -> tuple[bool, str]:
-            is_own = owner is not None and stored.image_id.startswith(owner)
-            return is_own, stored.image_id
-
-        named = [min(each, key=order).mark for each in copies.values()]
-        candidates = self._store.with_marks(named)
-        found = self._scored(asked, candidates, same)
-        return [(each, len(copies[each.stored.sha256])) for each in found[:limit]]
+        owner = f"{asked_id.partition('.')[0]}." if asked_id and "." in asked_id else ""
+        last = self._last_search(features.sha256, version, owner)
+        last.copies = last.copies or self._store.copies(features.sha256, owner)
+        identical, count = last.copies.besides(asked_id)
+        found = []
+        if identical is not None:
+            described = self._store.with_marks([identical.mark])
+            found = self._scored(asked, described, {identical.mark})
+        seen = {features.sha256}
+        for images, are_same in self._candidates(asked, version, limit, last):
+            marks = {image.sha256: image.mark for image in images if image.sha256 not in seen}
+            seen |= marks.keys()
+            new = self._store.with_marks(list(marks.values()))
+            found += self._scored(asked, new, set(marks.values()) if are_same else set())
+            if len(found) >= limit:
+                break
+        nearest = []
+        found.sort(key=lambda each: (each.stored.sha256 != features.sha256, _order(each)))
+        for each in found[:limit]:
+            if each.stored.sha256 == features.sha256:
+                nearest.append((each, count))
+                continue
+            named, copies = self._store.copies(each.stored.sha256, owner).besides(None)
+            if named is not None:
+                nearest.append((replace(each, stored=named), copies))
+        return sorted(nearest, key=lambda each: _order(each[0]))
 
     def compare(self, one: DescribedImage, other: DescribedImage) -> Score | None:
-        """How similar two stored images are; ``None`` if they are not."""
-        asked = ComparablePicture(one.features)
-        if other.stored.mark in self._store.marks_of_same_picture(one.features, one.stored.version):
-            same = {other.stored.mark}
-        else:
-            same = set()
-        found = self._scored(asked, [other], same)
+        """How similar two stored images are that the same version described; ``None`` if they are
+        not."""
+        pictures = [
+            (each.features.digest, each.features.width, each.features.height)
+            for each in (one, other)
+        ]
+        is_same = pictures[0] == pictures[1] or one.features.sha256 == other.features.sha256
+        same = {other.stored.mark} if is_same else set[int]()
+        found = self._scored(ComparablePicture(one.features), [other], same)
         return found[0].score if found else None
+
+    def _candidates(
+        self, asked: ComparablePicture, version: int, count: int, last: _LastSearch
+    ) -> Iterator[tuple[list[StoredImage], bool]]:
+        """The images with other bytes that may be similar, in pages, and whether those of a page
+        are the same picture. These come first; the others follow in about the order of their
+        distance."""
+        after = 0
+        while page := self._store.same_picture(asked.features, version, after, count):
+            yield page, True
+            after = page[-1].moment
+        if last.near is None:
+            near = self._near_marks(asked, version)
+            same_bytes = self._store.marks_of_bytes(asked.features.sha256)
+            last.near = near[~np.isin(near, np.array(same_bytes, np.int64))]
+        # The exact rank may differ from the distance of the codes, so more than enough are read.
+        for start in range(0, len(last.near), 2 * count):
+            marks = last.near[start : start + 2 * count].tolist()
+            page = self._store.stored_with_marks(marks)
+            for gone in set(marks) - {image.mark for image in page}:
+                self.forget(gone)
+            yield page, False
+
+    def _last_search(self, sha256: bytes, version: int, owner: str) -> _LastSearch:
+        """The last search, if it was for the same bytes, and nothing has changed since."""
+        key = (sha256, version, owner, self._store.data_version())
+        with self._lock:
+            if self._last.key != key:
+                self._last = _LastSearch(key)
+            return self._last
 
     def _marks(self, asked: ComparablePicture, version: int) -> tuple[set[int], set[int]]:
         """The marks of the images that are the same picture, and of those that are near."""
         same = set(self._store.marks_of_same_picture(asked.features, version))
-        return same, self._near_marks(asked, version)
+        return same, set(self._near_marks(asked, version).tolist())
 
     def _scored(
         self, asked: ComparablePicture, candidates: Sequence[DescribedImage], same: Set[int]
@@ -135,7 +191,7 @@ class SimilaritySearch:
                 score = score_pair(asked, self._comparable(candidate))
             if score is not None:
                 found.append(SimilarImage(candidate.stored, candidate.features, score))
-        return sorted(found, key=lambda each: (each.score.rank, each.stored.image_id))
+        return sorted(found, key=_order)
 
     def forget(self, mark: int) -> None:
         """Remove the codes with this mark, whose image was removed or has another mark now."""
@@ -153,8 +209,9 @@ class SimilaritySearch:
                 self._recent.popitem(last=False)
         return picture
 
-    def _near_marks(self, asked: ComparablePicture, version: int) -> set[int]:
-        """The marks of the images that have a code near to one of this picture's codes."""
+    def _near_marks(self, asked: ComparablePicture, version: int) -> Keys:
+        """The marks of the images that have a code near to one of this picture's codes, the nearest
+        first."""
         with self._lock:
             index = self._indexes.setdefault(version, _VersionIndex(version))
             index.follow(self._store)
@@ -163,7 +220,7 @@ class SimilaritySearch:
         # computed.
         codes = asked.queries.codes if with_variants else asked.form_codes
         if not len(codes):
-            return set()
+            return np.empty(0, np.int64)
         radius = MAX_RANK_OF_LOW_QUALITY if asked.is_low_quality else MAX_RANK
         with self._lock:
             return index.near(codes, radius)
@@ -191,10 +248,14 @@ class _VersionIndex:
             self._add(rows)
             self._last_mark = rows[-1][0]
 
-    def near(self, codes: Codes, radius: int) -> set[int]:
-        """The marks of the images with a code within ``radius`` bits of one of ``codes``."""
-        keys, _, _ = self._codes.search(codes, radius)
-        return set((keys >> 1).tolist())
+    def near(self, codes: Codes, radius: int) -> Keys:
+        """The marks of the images with a code within ``radius`` bits of one of ``codes``, the
+        nearest first."""
+        keys, _, distances = self._codes.search(codes, radius)
+        marks: Keys = keys[np.argsort(distances, kind="stable")] >> 1
+        _, first = np.unique(marks, return_index=True)
+        nearest: Keys = marks[np.sort(first)]
+        return nearest
 
     def remove(self, mark: int) -> None:
         """Remove the codes with this mark, if any."""
@@ -213,6 +274,10 @@ class _VersionIndex:
         joined = np.frombuffer(b"".join(codes + trimmed), np.uint8).reshape(-1, CODE_BYTES)
         order = np.argsort(keys)
         self._codes.add(keys[order], joined[order])
+
+
+def _order(similar: SimilarImage) -> tuple[int, str]:
+    return similar.score.rank, similar.stored.image_id
 
 
 _Mark = TypeVar("_Mark", int, Keys)

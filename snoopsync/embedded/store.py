@@ -1,4 +1,4 @@
-"""The images of an embedded collection in SQLite: all SQL except the schema.
+"""The images of an embedded collection in SQLite.
 
 An image's ``moment`` is the time when its bytes last changed, as Unix time in microseconds. No
 moment is used twice, and each is larger than all earlier ones, whatever the clock does. The moment
@@ -21,22 +21,28 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from snoopsync.core.errors import Conflict, NotFound
+from snoopsync.core.errors import Conflict
 from snoopsync.core.protocol import IdRange
 from snoopsync.decoding.features import CODE_BYTES, FEED_VERSION, Features
 from snoopsync.embedded import database
-from snoopsync.embedded.rows import (
-    FEATURES_COLUMNS,
-    FEATURES_TABLES,
-    IMAGE_COLUMNS,
-    SMALL_COLUMNS,
-    features_from,
-    image_values,
-    small_values,
+from snoopsync.embedded.rows import FEATURES_TABLES
+from snoopsync.embedded.stored import (
+    DESCRIBED,
+    STORED,
+    Copies,
+    DescribedImage,
+    OutdatedKey,
+    StoredCodes,
+    StoredImage,
+    delete_row,
+    describe_row,
+    described_image,
+    find_row,
+    id_taken,
+    image_not_found,
+    insert_row,
 )
 from snoopsync.runtime.sqlite import transaction
 
@@ -44,43 +50,6 @@ _ROWS_PER_BLOCK = 5_000
 
 #: No moment is larger than this.
 _END_OF_TIME = 2**63 - 1
-
-#: The columns of a ``StoredImage``, and those of a ``DescribedImage``.
-_STORED = "image.moment, id, sha256, coalesce(mark, image.moment), feed"
-_DESCRIBED = f"{_STORED}, {FEATURES_COLUMNS}"
-_STORED_COUNT = 5
-
-
-@dataclass(frozen=True, slots=True)
-class StoredImage:
-    """One stored image, without its features."""
-
-    moment: int
-    image_id: str
-    sha256: bytes
-    mark: int = 0
-    version: int = FEED_VERSION
-
-    @property
-    def is_outdated(self) -> bool:
-        """Whether an older version described the image."""
-        return self.version < FEED_VERSION
-
-
-@dataclass(frozen=True, slots=True)
-class DescribedImage:
-    """An image with the features that the version ``stored.version`` extracted."""
-
-    stored: StoredImage
-    features: Features
-
-
-#: The version and the ID of an outdated image. Outdated images are listed in this order.
-OutdatedKey = tuple[int, str]
-
-#: An image's mark, its code, and its code without borders (empty if it has none). This is a plain
-#: tuple, as SQLite returns it, because the first search may read a million of them.
-StoredCodes = tuple[int, bytes, bytes]
 
 
 class Store:
@@ -122,9 +91,9 @@ class Store:
     def add(self, image_id: str, features: Features, now: int) -> StoredImage:
         """Store a new image at ``now`` (microseconds). Raises ``Conflict`` if the ID is taken."""
         with self._write_transaction() as writer:
-            if _find(writer, image_id) is not None:
+            if find_row(writer, image_id) is not None:
                 raise id_taken(image_id)
-            return _insert(writer, image_id, features, now)
+            return insert_row(writer, image_id, features, now)
 
     def replace(
         self, image_id: str, features: Features, now: int
@@ -133,42 +102,42 @@ class Store:
         image keeps its moment if its bytes are the same and an older version described them. Raises
         ``NotFound``."""
         with self._write_transaction() as writer:
-            stored = _find(writer, image_id)
+            stored = find_row(writer, image_id)
             if stored is not None and stored.is_outdated and stored.sha256 == features.sha256:
-                return stored, _describe(writer, stored, features, now)
-            return _delete(writer, image_id), _insert(writer, image_id, features, now)
+                return stored, describe_row(writer, stored, features, now)
+            return delete_row(writer, image_id), insert_row(writer, image_id, features, now)
 
     def renew(self, image_id: str, features: Features, now: int) -> tuple[StoredImage, StoredImage]:
         """Store the features that this version extracted from an image's bytes. Returns the image
         before and after the change. Changes nothing if this version already described the image.
         Raises ``NotFound``, and ``Conflict`` if the image has other bytes."""
         with self._write_transaction() as writer:
-            stored = _find(writer, image_id)
+            stored = find_row(writer, image_id)
             if stored is None:
                 raise image_not_found(image_id)
             if stored.sha256 != features.sha256:
                 raise Conflict(f"the image {image_id!r} has other bytes", status=409)
             if not stored.is_outdated:
                 return stored, stored
-            return stored, _describe(writer, stored, features, now)
+            return stored, describe_row(writer, stored, features, now)
 
     def remove(self, image_id: str) -> StoredImage:
         """Remove this image. Returns the removed image. Raises ``NotFound``."""
         with self._write_transaction() as writer:
-            return _delete(writer, image_id)
+            return delete_row(writer, image_id)
 
     def find(self, image_id: str) -> StoredImage | None:
         """The image with this ID; ``None`` if there is none."""
         with self._read_connection() as reader:
-            return _find(reader, image_id)
+            return find_row(reader, image_id)
 
     def find_described(self, image_id: str) -> DescribedImage | None:
         """The image with this ID, and its features; ``None`` if there is none."""
         with self._read_connection() as reader:
             row = reader.execute(
-                f"SELECT {_DESCRIBED} FROM {FEATURES_TABLES} WHERE id = ?", (image_id,)
+                f"SELECT {DESCRIBED} FROM {FEATURES_TABLES} WHERE id = ?", (image_id,)
             ).fetchone()
-        return None if row is None else _described_image(row)
+        return None if row is None else described_image(row)
 
     def page(self, newest: int | None, count: int) -> list[StoredImage]:
         """Up to ``count`` images of the listing, newest first, beginning at the moment
@@ -176,7 +145,7 @@ class Store:
         newest = _END_OF_TIME if newest is None else newest
         with self._read_connection() as reader:
             rows = reader.execute(
-                f"SELECT {_STORED} FROM image WHERE moment <= ? ORDER BY moment DESC LIMIT ?",
+                f"SELECT {STORED} FROM image WHERE moment <= ? ORDER BY moment DESC LIMIT ?",
                 (newest, count),
             )
             return [StoredImage(*row) for row in rows]
@@ -227,28 +196,77 @@ class Store:
             )
             return [mark for (mark,) in rows]
 
+    def same_picture(
+        self, features: Features, version: int, after: int, count: int
+    ) -> list[StoredImage]:
+        """Up to ``count`` of the images with the same size and digest that ``version`` described,
+        and with other bytes, in the order of their moments, beginning after ``after``."""
+        with self._read_connection() as reader:
+            rows = reader.execute(
+                f"SELECT {STORED} FROM image WHERE thumbnail = :digest AND +feed = :version"
+                " AND width = :width AND height = :height AND +sha256 <> :sha256"
+                " AND moment > :after ORDER BY moment LIMIT :count",
+                {
+                    "digest": features.digest,
+                    "version": version,
+                    "width": features.width,
+                    "height": features.height,
+                    "sha256": features.sha256,
+                    "after": after,
+                    "count": count,
+                },
+            )
+            return [StoredImage(*row) for row in rows]
+
+    def data_version(self) -> int:
+        """A number that changes with each change of the database, also by another process."""
+        with self._read_connection() as reader:
+            (version,) = reader.execute("PRAGMA data_version").fetchone()
+        return int(version)
+
+    def copies(self, sha256: bytes, owner: str) -> Copies:
+        """The images with these bytes. Those whose ID does not begin with ``owner`` come first."""
+        with self._read_connection() as reader:
+            (count,) = reader.execute(
+                "SELECT count(*) FROM image WHERE sha256 = ?", (sha256,)
+            ).fetchone()
+            rows = reader.execute(
+                f"SELECT {STORED} FROM image WHERE sha256 = :sha256"
+                " ORDER BY :owner <> '' AND substr(id, 1, length(:owner)) = :owner, id LIMIT 2",
+                {"sha256": sha256, "owner": owner},
+            )
+            return Copies(tuple(StoredImage(*row) for row in rows), count)
+
+    def marks_of_bytes(self, sha256: bytes) -> list[int]:
+        """The marks of the images with these bytes."""
+        with self._read_connection() as reader:
+            rows = reader.execute(
+                "SELECT coalesce(mark, moment) FROM image WHERE sha256 = ?", (sha256,)
+            )
+            return [mark for (mark,) in rows]
+
     def with_marks(self, marks: Sequence[int]) -> list[DescribedImage]:
         """The images with these marks. Images that were removed or changed are left out."""
         found = []
         with self._read_connection() as reader:
             for mark in marks:
                 row = reader.execute(
-                    f"SELECT {_DESCRIBED} FROM {FEATURES_TABLES} WHERE image.moment ="
+                    f"SELECT {DESCRIBED} FROM {FEATURES_TABLES} WHERE image.moment ="
                     " ifnull((SELECT moment FROM image WHERE mark = :mark), :mark)"
                     " AND coalesce(mark, image.moment) = :mark",
                     {"mark": mark},
                 ).fetchone()
                 if row is not None:
-                    found.append(_described_image(row))
+                    found.append(described_image(row))
         return found
 
     def stored_with_marks(self, marks: Sequence[int]) -> list[StoredImage]:
         """As ``with_marks``, without the features."""
         with self._read_connection() as reader:
             rows = reader.execute(
-                f"SELECT {_STORED} FROM image WHERE mark IS NULL AND moment IN"
+                f"SELECT {STORED} FROM image WHERE mark IS NULL AND moment IN"
                 " (SELECT value FROM json_each(:marks))"
-                f" UNION ALL SELECT {_STORED} FROM image WHERE mark IN"
+                f" UNION ALL SELECT {STORED} FROM image WHERE mark IN"
                 " (SELECT value FROM json_each(:marks))",
                 {"marks": json.dumps(list(marks))},
             )
@@ -319,85 +337,3 @@ class Store:
     def _read_connection(self) -> Iterator[sqlite3.Connection]:
         with self._reading, database.translated(self._path):
             yield self._reader
-
-
-def id_taken(image_id: str) -> Conflict:
-    """The error for an ID that another image has."""
-    return Conflict(f"an image with the ID {image_id!r} already exists", status=409)
-
-
-def image_not_found(image_id: str) -> NotFound:
-    """The error for an ID that no image has."""
-    return NotFound(f"no image has the ID {image_id!r}", status=404)
-
-
-def _find(connection: sqlite3.Connection, image_id: str) -> StoredImage | None:
-    row = connection.execute(f"SELECT {_STORED} FROM image WHERE id = ?", (image_id,)).fetchone()
-    return None if row is None else StoredImage(*row)
-
-
-def _insert(
-    connection: sqlite3.Connection, image_id: str, features: Features, now: int
-) -> StoredImage:
-    moment = _next_moment(connection, now)
-    _insert_row(
-        connection,
-        "image",
-        ("moment", "id", *IMAGE_COLUMNS),
-        (moment, image_id, *image_values(features)),
-    )
-    _insert_thumbnail(connection, moment, features)
-    return StoredImage(moment, image_id, features.sha256, moment, FEED_VERSION)
-
-
-def _describe(
-    connection: sqlite3.Connection, stored: StoredImage, features: Features, now: int
-) -> StoredImage:
-    """Replace an image's features with new features of the same bytes."""
-    mark = _next_moment(connection, now)
-    values = image_values(features)
-    connection.execute(
-        f"UPDATE image SET ({', '.join(IMAGE_COLUMNS)}, mark) = ({_places(values)}, ?)"
-        " WHERE moment = ?",
-        (*values, mark, stored.moment),
-    )
-    connection.execute("DELETE FROM small WHERE moment = ?", (stored.moment,))
-    _insert_thumbnail(connection, stored.moment, features)
-    return replace(stored, mark=mark, version=FEED_VERSION)
-
-
-def _next_moment(connection: sqlite3.Connection, now: int) -> int:
-    connection.execute("UPDATE collection SET moment = max(moment + 1, ?)", (now,))
-    (moment,) = connection.execute("SELECT moment FROM collection").fetchone()
-    return int(moment)
-
-
-def _insert_thumbnail(connection: sqlite3.Connection, moment: int, features: Features) -> None:
-    values = small_values(features)
-    if values is not None:
-        _insert_row(connection, "small", ("moment", *SMALL_COLUMNS), (moment, *values))
-
-
-def _insert_row(
-    connection: sqlite3.Connection, table: str, columns: Sequence[str], values: Sequence[Any]
-) -> None:
-    connection.execute(
-        f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({_places(values)})", values
-    )
-
-
-def _places(values: Sequence[Any]) -> str:
-    return ", ".join("?" * len(values))
-
-
-def _delete(connection: sqlite3.Connection, image_id: str) -> StoredImage:
-    stored = _find(connection, image_id)
-    if stored is None:
-        raise image_not_found(image_id)
-    connection.execute("DELETE FROM image WHERE moment = ?", (stored.moment,))
-    connection.execute("DELETE FROM small WHERE moment = ?", (stored.moment,))
-    return stored
-
-
-def _described_image(row: Sequence[Any]) -> DescribedImage:
-    return DescribedImage(StoredImage(*row[:_STORED_COUNT]), features_from(row[_STORED_COUNT:]))

@@ -17,9 +17,12 @@ Modules, in reading order:
 ``schedule``     a clock that survives restarts: for retries and deletions
 ``listings``     directories whose listing is unchanged
 ``unwanted``     images that the configuration leaves out
+``copies``       which images with the same bytes are duplicates
 ``nodes``        which pictures are connected with which: nodes, links, groups
+``node_images``  finds the nodes of many images
 ``searches``     which searches and alerts are due, and what searches found
 ``decisions``    the dismissals of duplicates
+``group_members`` the images of groups, for dismissals
 ``sides``        the images of a group
 ``group_order``  which groups match a filter, and in which order
 ``groups``       the duplicates as groups, for listings

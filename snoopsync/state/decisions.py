@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from snoopsync.core.errors import SnoopsyncError
 from snoopsync.core.model import printable
 from snoopsync.state.database import Database
+from snoopsync.state.node_images import node_images
 from snoopsync.state.nodes import Nodes
 
 
@@ -80,13 +81,26 @@ class Decisions:
         ``MembersChanged`` if an image is not what the person saw."""
         with self._database.transaction():
             self._nodes.settle()
+            images = node_images(self._database, (each.image_id for each in _members(dismissals)))
+            for member in _members(dismissals):
+                known = images.get(member.image_id)
+                if known is None or known.content != member.content:
+                    raise MembersChanged(
+                        f"{printable(member.image_id)} has changed since it was listed: list the"
+                        " duplicates again"
+                    )
+            nodes: dict[int, None] = {}
             for dismissal in dismissals:
-                self._require_unchanged(dismissal.members)
-            for dismissal in dismissals:
-                self._dismiss(dismissal, now)
+                self._record(dismissal, now)
+                found = (images[member.image_id].node_id for member in dismissal.members)
+                dismissed = dict.fromkeys(node_id for node_id in found if node_id is not None)
+                self._close_links(list(dismissed))
+                nodes |= dismissed
+            self._changed(list(nodes))
             self._nodes.settle()
+            self._nodes.regroup(nodes)
 
-    def _dismiss(self, dismissal: Dismissal, now: float) -> None:
+    def _record(self, dismissal: Dismissal, now: float) -> None:
         decision = self._database.one(
             "INSERT INTO decision (at, group_id) VALUES (?, ?) RETURNING decision_id",
             (now, dismissal.group),
@@ -95,15 +109,15 @@ class Decisions:
             "INSERT OR IGNORE INTO decision_member VALUES (?, ?, ?)",
             [(decision, member.content, member.image_id) for member in dismissal.members],
         )
-        nodes = self._node_ids(member.content for member in dismissal.members)
-        self._database.change(
-            "UPDATE link SET dismissed = 1 WHERE a IN (SELECT value FROM json_each(?1))"
-            " AND b IN (SELECT value FROM json_each(?1))",
-            (json.dumps(nodes),),
-        )
-        self._changed(nodes)
-        self._nodes.settle()
-        self._nodes.regroup(nodes)
+
+    def _close_links(self, nodes: Sequence[int]) -> None:
+        """Close the links between these nodes."""
+        if len(nodes) > 1:
+            self._database.change(
+                "UPDATE link SET dismissed = 1 WHERE a IN (SELECT value FROM json_each(?1))"
+                " AND b IN (SELECT value FROM json_each(?1))",
+                (json.dumps(nodes),),
+            )
 
     def restore(self, members: Sequence[Member], group: int | None = None) -> int:
         """Delete the decisions that name two or more of these images, and those about this group.
@@ -203,17 +217,12 @@ class Decisions:
                     self._nodes.join(a, b)
         self._changed(nodes)
 
-    def _require_unchanged(self, members: Sequence[Member]) -> None:
-        for member in members:
-            if self._nodes.content_of(member.image_id) != member.content:
-                raise MembersChanged(
-                    f"{printable(member.image_id)} has changed since it was listed: list the"
-                    " duplicates again"
-                )
-
     def _changed(self, nodes: Sequence[int]) -> None:
-        self._database.change_many(
-            "UPDATE node SET changed = 1 WHERE node_id = ?", [(node,) for node in nodes]
+        # A node with one image has nothing to settle: only its links matter.
+        self._database.change(
+            "UPDATE node SET changed = 1 WHERE images + others > 1"
+            " AND node_id IN (SELECT value FROM json_each(?))",
+            (json.dumps(nodes),),
         )
 
     def _node_ids(self, contents: Iterable[bytes]) -> list[int]:
@@ -225,3 +234,7 @@ class Decisions:
             "SELECT content FROM node WHERE node_id = ?", (node_id,)
         )
         return content
+
+
+def _members(dismissals: Iterable[Dismissal]) -> Iterator[Member]:
+    return (member for dismissal in dismissals for member in dismissal.members)

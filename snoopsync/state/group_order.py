@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from snoopsync.core.keep import IDENTICAL
 from snoopsync.state.database import Database
+from snoopsync.state.nodes import BELONGS
 from snoopsync.state.pairs import MIRRORED, mirrored_groups
 
 
@@ -71,7 +72,7 @@ def measured_groups(database: Database, which: GroupFilter) -> list[MeasuredGrou
     if which.folder is not None:
         conditions.append(
             "group_id IN (SELECT group_id FROM node JOIN image ON sha256 = content"
-            " WHERE folder = ?2)"
+            f" WHERE folder = ?2 AND {BELONGS})"
         )
     if which.kind is not None or which.max_rank is not None:
         conditions.append(

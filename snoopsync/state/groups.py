@@ -1,9 +1,9 @@
-"""The duplicates as groups, for listings."""
+"""Lists the groups of duplicates, each with its images and the one to keep."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from snoopsync.core.groups import components
@@ -44,9 +44,9 @@ Compare = Callable[[str, str], Likeness | None]
 
 @dataclass(frozen=True, slots=True)
 class GroupImage:
-    """One image of a group. ``likeness``: to the one to keep, or to the first image of a group
-    without one; ``None`` for that image itself, and if the two were never compared. ``content_of``:
-    which bytes the likeness is to."""
+    """One image of a group. ``likeness``: how the image differs from the one to keep, or from the
+    first image of a group without one. ``None`` for that image itself, and if the two are not alike
+    or were never compared."""
 
     side: Side
     likeness: Likeness | None
@@ -54,9 +54,8 @@ class GroupImage:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A group. ``images``: the one to keep first. ``chain``: an image is not like the first one,
-    only like a neighbour. ``is_open``: it has open pairs. ``found_at``: Unix time of the newest
-    link."""
+    """A group. ``images``: the one to keep comes first. ``chain``: an image is not like the first
+    one, only like another image of the group. ``found_at``: Unix time of the newest link."""
 
     name: str
     images: tuple[GroupImage, ...]
@@ -67,13 +66,13 @@ class Group:
 
     @property
     def is_open(self) -> bool:
-        """Returns whether there is something to decide."""
+        """Returns whether the group has open pairs."""
         return self.open_pairs > 0
 
     @property
     def waste_bytes(self) -> int:
-        """The size of our files without the first image; the largest file stays if none is to be
-        kept."""
+        """The bytes that could be freed: the size of our files without the one to keep. In a group
+        without one to keep, the largest file is not counted."""
         sizes = [each.side.size_bytes or 0 for each in self.images if each.side.rel_path]
         if not sizes:
             return 0
@@ -125,8 +124,8 @@ class Groups:
         return {group for (group,) in rows}
 
     def with_members(self, members: Collection[Member], now: float) -> Group | None:
-        """The group that these images are in, with these images only; ``None`` unless all of them
-        are in one group. Dismissed images count."""
+        """The group that these images are in, with no other images; ``None`` unless all of them are
+        in one group. Dismissed images count."""
         contents = {member.content for member in members}
         nodes = Nodes(self._database)
         first = nodes.of_content(min(contents))
@@ -148,7 +147,8 @@ class Groups:
     def listed(
         self, now: float, which: GroupFilter | None = None, sort: GroupSort = GroupSort.WASTE
     ) -> Iterator[Group]:
-        """The open groups. ``now``: Unix time. Pages of them are read at different moments."""
+        """The open groups that match. ``now``: Unix time. The groups are read in pages, each at its
+        own moment."""
         which = which or GroupFilter()
         order = [
             each.number for each in sorted_groups(measured_groups(self._database, which), sort)
@@ -171,26 +171,37 @@ class Groups:
                     str(number), rows[number], sides, which or GroupFilter(), now
                 )
 
-    def everything(self, now: float, which: GroupFilter | None = None) -> Iterator[Group]:
-        """All groups, also with images that were dismissed or are gone."""
+    def everything(
+        self, now: float, which: GroupFilter | None = None, name: str | None = None
+    ) -> Iterator[Group]:
+        """All groups, also with images that were dismissed or are gone. ``name``: only this
+        group."""
         which = which or GroupFilter()
         pairs = self._database.query(
             "SELECT a, b FROM link UNION ALL SELECT node_id, node_id FROM node"
             f" WHERE {EVERY_IMAGE} > 1"
         )
-        for nodes in components(pairs):
-            numbers = self._database.query(
-                "SELECT min(group_id), min(last_group) FROM node WHERE node_id IN"
-                " (SELECT value FROM json_each(?))",
-                (json.dumps(list(nodes)),),
+        numbers = {
+            node_id: both
+            for node_id, *both in self._database.query(
+                "SELECT node_id, group_id, last_group FROM node"
             )
-            [(group, last)] = numbers
-            name = str(group or last or f"n{min(nodes)}")
-            rows = self._read_nodes(dict.fromkeys(nodes, 0), everything=True)
-            sides = read_sides(self._database, nodes, with_gone=True)
-            if which.groups is not None and group not in which.groups and last not in which.groups:
+        }
+        found = []
+        for nodes in components(pairs):
+            group, last = map(_smallest, zip(*map(numbers.__getitem__, nodes), strict=True))
+            its_name = str(group or last or f"n{min(nodes)}")
+            if name not in (None, its_name):
                 continue
-            yield from self._shown(name, rows[0], sides, which, now)
+            if which.groups is None or not which.groups.isdisjoint((group, last)):
+                found.append((its_name, nodes))
+        for start in range(0, len(found), _PAGE):
+            page = found[start : start + _PAGE]
+            group_of = {node: at for at, (_, nodes) in enumerate(page) for node in nodes}
+            rows = self._read_nodes(group_of, everything=True)
+            sides = read_sides(self._database, group_of, with_gone=True)
+            for at, (its_name, _) in enumerate(page):
+                yield from self._shown(its_name, rows[at], sides, which, now)
 
     def ended(self, after: int, count: int, now: float) -> list[tuple[int, Group]]:
         """Groups without open pairs that have an image that is gone, each with the number of its
@@ -314,7 +325,7 @@ class Groups:
         sides: Mapping[bytes, Sequence[Side]],
         links: Mapping[tuple[bytes, bytes], Likeness],
     ) -> tuple[dict[bytes, Likeness], bool]:
-        """The likeness of each picture to the first one, and whether one is not like it."""
+        """The likeness of each picture to the first one, and whether the group is a chain."""
         found = {first.content: Likeness(0, IDENTICAL)}
         chain = False
         compared = 0
@@ -339,6 +350,10 @@ def count_groups(database: Database) -> int:
         f"SELECT count(DISTINCT group_id) FROM node WHERE group_id IS NOT NULL {shown}"
     )
     return count
+
+
+def _smallest(numbers: Iterable[int | None]) -> int | None:
+    return min((each for each in numbers if each is not None), default=None)
 
 
 def _linked(

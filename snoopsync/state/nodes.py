@@ -1,9 +1,10 @@
-"""Nodes, links and groups: which pictures are connected with which.
+"""Which pictures are alike: nodes, links and groups in the state file.
 
-A node stands for all images with the same bytes. A link says that two nodes are alike. It is open
-unless a person dismissed it or it has ended. A group is a connected component of open links; a node
-with two images that are duplicates of each other is a group as well. Triggers count the images of a
-node, and mark a node whose images changed; ``settle`` then brings the groups up to date.
+A node stands for all images with the same bytes. A link says that the pictures of two nodes are
+alike. A link is open unless a person dismissed it or it has ended. A group is a connected component
+of nodes and open links. A node with two images that are duplicates of each other is a group as
+well. Triggers count the images of a node, and mark a node whose images changed. ``settle`` then
+updates the groups.
 """
 
 from __future__ import annotations
@@ -14,33 +15,15 @@ from dataclasses import dataclass
 
 from snoopsync.core.groups import separated
 from snoopsync.core.protocol import PictureFacts
+from snoopsync.state.copies import has_open_pair
 from snoopsync.state.database import Database
 
 #: The conditions for an open link, and for an image of ours that belongs to its node.
 OPEN = "NOT gone AND NOT dismissed"
 BELONGS = "NOT left_out AND linked_to IS NULL"
 
-#: The largest number of images of a node that one decision names.
-_MOST_COVERED = """
-    SELECT max(covered) FROM (
-        SELECT count(*) AS covered FROM decision_member
-        WHERE content = ?1 AND image_id IN (SELECT image_id FROM node_image WHERE content = ?1)
-        GROUP BY decision_id)
-"""
-
-#: How many pairs of images of a node a decision names.
-_PAIRS_COVERED = """
-    SELECT count(*) FROM (
-        SELECT DISTINCT one.image_id, other.image_id
-        FROM decision_member AS one
-        JOIN decision_member AS other USING (decision_id, content)
-        JOIN node_image AS a ON (a.content, a.image_id) = (one.content, one.image_id)
-        JOIN node_image AS b ON (b.content, b.image_id) = (one.content, other.image_id)
-        WHERE one.content = ? AND one.image_id < other.image_id)
-"""
-
-#: Up to so many images of a node, every two of them are looked up in the decisions.
-_MOST_PAIRED = 40
+#: SQLite accepts at least so many parameters of a statement.
+_MOST_PARAMETERS = 900
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +68,17 @@ class Nodes:
         """The node with this content, if it is recorded."""
         return self._one("content = ?", content)
 
+    def of_contents(self, contents: Iterable[bytes]) -> dict[bytes, Node]:
+        """The nodes with these contents. A content without a node is left out."""
+        wanted, found = list(contents), []
+        for start in range(0, len(wanted), _MOST_PARAMETERS):
+            part = wanted[start : start + _MOST_PARAMETERS]
+            found += self._all(f"content IN ({', '.join('?' * len(part))})", *part)
+        return {node.content: node for node in found}
+
     def content_of(self, image_id: str) -> bytes | None:
-        """The content of an image of ours, or of another owner, as the collection has it."""
+        """The content of an image in the collection, ours or another owner's; ``None`` if it is not
+        known."""
         content: bytes | None = self._database.one(
             "SELECT sha256 FROM image WHERE image_id = ?1 AND sha256 <> x''"
             " UNION ALL SELECT sha256 FROM picture WHERE image_id = ?1 AND NOT gone",
@@ -95,7 +87,7 @@ class Nodes:
         return content
 
     def of_image(self, image_id: str) -> Node | None:
-        """The node of an image of ours, or of another owner."""
+        """The node of an image, ours or another owner's; ``None`` if it has none."""
         content = self.content_of(image_id)
         return None if content is None else self.of_content(content)
 
@@ -163,8 +155,8 @@ class Nodes:
         return {other: bool(is_open) for other, is_open in rows}
 
     def connected(self, node_id: int, contents: Collection[bytes]) -> set[int]:
-        """The nodes that links connect with this one, including dismissed links. Stops when all of
-        these contents are reached."""
+        """The nodes that links connect with this one, also dismissed links. The search stops when
+        all of these contents are reached."""
         wanted = {node.node_id for node in map(self.of_content, contents) if node is not None}
         reached, frontier = {node_id}, [node_id]
         while frontier and not wanted <= reached:
@@ -181,6 +173,14 @@ class Nodes:
             (content,),
         )
         return count
+
+    def is_in_decision(self, content: bytes) -> bool:
+        """Returns whether any decision names this content."""
+        return bool(
+            self._database.one(
+                "SELECT 1 FROM decision_member WHERE content = ? LIMIT 1", (content,)
+            )
+        )
 
     def is_dismissed(self, one: bytes, other: bytes) -> bool:
         """Returns whether a decision names both contents."""
@@ -246,23 +246,20 @@ class Nodes:
         """Split the groups of these nodes where links between them have ended. The piece with the
         earliest image keeps the group's number."""
         by_group: dict[int, list[int]] = {}
-        for node_id in node_ids:
-            group = self._node(node_id).group_id
-            if group is not None:
-                by_group.setdefault(group, []).append(node_id)
+        for group, node_id in self._database.query(
+            "SELECT group_id, node_id FROM json_each(?) CROSS JOIN node ON node_id = value"
+            " WHERE group_id IS NOT NULL",
+            (json.dumps(list(node_ids)),),
+        ):
+            by_group.setdefault(group, []).append(node_id)
         for group, members in by_group.items():
             pieces = separated(members, self._open_neighbours)
-            earliest = self._earliest(group) if pieces else None
-            for piece in pieces:
-                if earliest in piece:
-                    members_of_rest = set(self._members(group)) - set().union(*pieces)
-                    self._split_off(members_of_rest, group)
-                else:
-                    self._split_off(piece, group)
+            if pieces:
+                self._split_off(self._without_earliest(pieces, group), group)
             self._leave_if_alone(group)
 
     def settle(self) -> None:
-        """Bring the groups up to date with the images that joined and left since."""
+        """Update the groups: images may have been added and removed since the last call."""
         while changed := self._all("changed LIMIT 1000"):
             self._database.change_many(
                 "UPDATE node SET changed = 0 WHERE node_id = ?",
@@ -272,7 +269,7 @@ class Nodes:
                 self._settle(self._node(node.node_id))
 
     def _settle(self, node: Node) -> None:
-        internal = self._is_internal(node)
+        internal = has_open_pair(self._database, node.content, node.total)
         self._database.change(
             "UPDATE node SET internal = ? WHERE node_id = ?", (internal, node.node_id)
         )
@@ -289,29 +286,32 @@ class Nodes:
         elif node.group_id is not None and not linked and not internal:
             self._leave_if_alone(node.group_id)
 
-    def _is_internal(self, node: Node) -> bool:
-        """Returns whether two images of the node are duplicates of each other: no decision names
-        both."""
-        if node.total < 2:
-            return False
-        covered = self._database.one(_MOST_COVERED, (node.content,)) or 0
-        if covered == 0 or covered >= node.total or node.total > _MOST_PAIRED:
-            return bool(covered < node.total)
-        pairs = self._database.one(_PAIRS_COVERED, (node.content,))
-        return bool(pairs < node.total * (node.total - 1) // 2)
+    def _split_off(self, pieces: Sequence[Collection[int]], group: int) -> None:
+        """Take these pieces out of a group. Each becomes a group of its own, unless it is a single
+        picture."""
+        single = json.dumps([node_id for piece in pieces if len(piece) == 1 for node_id in piece])
+        alone = {
+            node_id
+            for (node_id,) in self._database.query(
+                "UPDATE node SET group_id = NULL WHERE NOT internal AND node_id IN"
+                " (SELECT value FROM json_each(?)) RETURNING node_id",
+                (single,),
+            )
+        }
+        for piece in pieces:
+            if not alone.issuperset(piece):
+                new = self._new_group(())
+                for node_id in piece:
+                    self._move("node_id = ?", node_id, group, new)
 
-    def _split_off(self, piece: Collection[int], group: int) -> None:
-        """Give a piece that a group has lost a number of its own, or none if it is one picture."""
-        if len(piece) == 1:
-            [node_id] = piece
-            if not self._node(node_id).internal:
-                self._database.change(
-                    "UPDATE node SET group_id = NULL WHERE node_id = ?", (node_id,)
-                )
-                return
-        new = self._new_group(())
-        for node_id in piece:
-            self._move("node_id = ?", node_id, group, new)
+    def _without_earliest(self, pieces: list[set[int]], group: int) -> list[set[int]]:
+        """The pieces that leave a group: all but the one with the earliest image. ``pieces`` has
+        all pieces but one."""
+        earliest = self._earliest(group)
+        if not any(earliest in piece for piece in pieces):
+            return pieces
+        rest = set(self._members(group)).difference(*pieces)
+        return [piece if earliest not in piece else rest for piece in pieces]
 
     def _leave_if_alone(self, group: int) -> None:
         members = self._all("group_id = ? LIMIT 2", group)
@@ -341,7 +341,8 @@ class Nodes:
         )
 
     def _new_group(self, nodes: Sequence[Node]) -> int:
-        """The number that one of the nodes had last, unless another group has it; or a new one."""
+        """A number for a group of these nodes: one that a node had last, if no group has it now, or
+        else a new one."""
         for group in sorted({node.last_group for node in nodes if node.last_group is not None}):
             if not self._all("group_id = ? LIMIT 1", group):
                 return group

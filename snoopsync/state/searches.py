@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from snoopsync.core.duplicates import NEAREST_LINKS, Findings, FoundImage, search_limit
@@ -135,7 +135,7 @@ class Searches:
 
     def _record_findings(self, result: SearchResult) -> None:
         due = result.due
-        found = self._by_content(result)
+        found, ours = self._by_content(result)
         copies = self._database.query(
             f"SELECT image_id FROM image WHERE sha256 = ? AND {BELONGS} LIMIT 2", (due.sha256,)
         )
@@ -146,7 +146,7 @@ class Searches:
             return
         node = self._nodes.record(due.sha256, result.findings.facts, result.at)
         same = found.pop(due.sha256, [])
-        self._record_others(due.sha256, same, complete=result.findings.is_complete)
+        self._record_others(node, same, ours, complete=result.findings.is_complete)
         self._nodes.settle()
         node = self._reread(node)
         news = self._news_of_copies(due.image_id, node)
@@ -154,7 +154,7 @@ class Searches:
             self._database.change(
                 "UPDATE node SET found_at = ? WHERE node_id = ?", (result.at, node.node_id)
             )
-        news |= self._record_links(result, node, found)
+        news |= self._record_links(result, node, found, ours)
         self._nodes.settle()
         group = self._reread(node).group_id
         if group is None:
@@ -165,37 +165,41 @@ class Searches:
             )
 
     def _record_links(
-        self, result: SearchResult, node: Node, found: dict[bytes, list[FoundImage]]
+        self,
+        result: SearchResult,
+        node: Node,
+        found: Mapping[bytes, Sequence[FoundImage]],
+        ours: Collection[str],
     ) -> bool:
-        """Link the node with what was found. Whether any of it is news."""
+        """Link the node with what was found. Returns whether any of it is news."""
         due, linked = result.due, self._nodes.links_of(node.node_id)
         named_in = self._named_in(due.image_id)
-        has_news, open_links = False, 0
-        groups: set[int | None] = {None}
+        known = self._nodes.of_contents(found)
+        may_be_dismissed = self._nodes.is_in_decision(due.sha256)
+        has_news, open_links, group = False, 0, node.group_id
         seen = set()
         for content, images in found.items():
-            nearest = images[0]
-            other = self._nodes.record(content, nearest.facts, result.at)
-            self._record_others(content, images, complete=False)
-            other = self._reread(other)
+            other = known.get(content)
+            is_near = open_links < NEAREST_LINKS
+            if is_near or may_be_dismissed or not _is_connected(other, group, linked):
+                other = self._nodes.record(content, images[0].facts, result.at)
+            assert other is not None
+            other = self._record_others(other, images, ours, complete=False)
             if not other.total:
                 continue
             seen.add(other.node_id)
-            dismissed = self._nodes.is_dismissed(due.sha256, content)
+            dismissed = may_be_dismissed and self._nodes.is_dismissed(due.sha256, content)
             if not dismissed:
                 has_news = has_news or self._is_news(other, named_in)
-                connects = self._reread(node).group_id
-                is_near = open_links < NEAREST_LINKS
                 open_links += 1
-                is_connected = other.group_id is not None and other.group_id == connects
-                if not is_near and is_connected and other.node_id not in linked:
+                if not is_near and _is_connected(other, group, linked):
                     continue
-                groups.add(other.group_id)
             self._nodes.link(
-                FoundLink(node.node_id, other.node_id, nearest.rank, nearest.kind),
+                FoundLink(node.node_id, other.node_id, images[0].rank, images[0].kind),
                 result.at,
                 dismissed=dismissed,
             )
+            group = self._reread(node).group_id
         if result.findings.is_complete:
             uncompared = set(filter(None, map(self._nodes.of_image, result.uncompared)))
             ended = set(linked) - seen - {each.node_id for each in uncompared}
@@ -245,9 +249,11 @@ class Searches:
             self._database.one(f"SELECT 1 FROM image WHERE image_id = ? AND {BELONGS}", (image_id,))
         )
 
-    def _by_content(self, result: SearchResult) -> dict[bytes, list[FoundImage]]:
-        """What was found, nearest first, by content. Images that the configuration leaves out do
-        not count."""
+    def _by_content(
+        self, result: SearchResult
+    ) -> tuple[dict[bytes, list[FoundImage]], Collection[str]]:
+        """What was found, nearest first, by content, and which of these images are ours. Images
+        that the configuration leaves out do not count."""
         ids = [image.image_id for image in result.findings.images]
         known = {
             image_id: (sha256, bool(left_out))
@@ -263,26 +269,24 @@ class Searches:
             content = image.sha256 or sha256 or image.image_id.encode()
             if not left_out or (image.copies or 1) > 1:
                 found.setdefault(content, []).append(image)
-        return found
+        return found, known.keys()
 
     def _record_others(
-        self, content: bytes, images: Sequence[FoundImage], *, complete: bool
-    ) -> None:
-        """Record which images of other owners have this content."""
-        others = [image for image in images if not self._is_ours(image.image_id)]
+        self, node: Node, images: Sequence[FoundImage], ours: Collection[str], *, complete: bool
+    ) -> Node:
+        """Record which images of other owners the node has. Returns the node with them."""
+        others = [image for image in images if image.image_id not in ours]
         for image in others:
-            self._nodes.add_other(image.image_id, content, image.label)
+            self._nodes.add_other(image.image_id, node.content, image.label)
+        if others:
+            node = self._reread(node)
         copies = [image.copies for image in images if image.copies is not None]
-        node = self._nodes.of_content(content)
-        if not copies and (images or complete):
-            is_outdated = True  # each image with this content was named
-        else:
-            is_outdated = bool(copies) and node is not None and max(copies) < node.others
-        if is_outdated and node is not None and node.others:
-            self._nodes.drop_others(content, [image.image_id for image in others])
-
-    def _is_ours(self, image_id: str) -> bool:
-        return bool(self._database.one("SELECT 1 FROM image WHERE image_id = ?", (image_id,)))
+        # Without numbers of copies, each image with this content was named.
+        is_outdated = max(copies) < node.others if copies else bool(images) or complete
+        if is_outdated and node.others:
+            self._nodes.drop_others(node.content, [image.image_id for image in others])
+            node = self._reread(node)
+        return node
 
     def _record_hard_links(self, image_id: str, hard_links: Collection[str]) -> None:
         """Record which images are one file: the others are linked to the earliest of them."""
@@ -372,8 +376,9 @@ class Searches:
                     (alert.group,),
                 )
                 self._database.change(
-                    "UPDATE image SET alert_due = 0 WHERE alert_due AND sha256 IN"
-                    " (SELECT content FROM node WHERE group_id = ?)",
+                    # Few alerts are due, and the group may have thousands of images.
+                    "UPDATE image SET alert_due = 0 WHERE alert_due AND"
+                    " (SELECT group_id FROM node WHERE content = sha256) = ?",
                     (alert.group,),
                 )
             for image_id, sha256 in self._database.query(
@@ -381,3 +386,10 @@ class Searches:
             ):
                 if self._alert(image_id, sha256) is None:
                     self._name(image_id, None)
+
+
+def _is_connected(node: Node | None, group: int | None, linked: Collection[int]) -> bool:
+    """Returns whether the node is in this group and needs no link: it has none."""
+    if node is None or group is None:
+        return False
+    return node.group_id == group and node.node_id not in linked

@@ -104,6 +104,23 @@ def test_a_shell_completes_folders_by_path(home: Installation, name: str) -> Non
         terminal.expect("no deletions are held")
 
 
+@pytest.mark.parametrize("name", SHELLS)
+def test_a_shell_completes_the_subcommands_of_duplicates_and_files(
+    home: Installation, name: str
+) -> None:
+    home.run("resync")
+    with shell(home, name) as terminal:
+        terminal.type("snoopsync duplicates dism\t")
+        until(lambda: "dismiss" in seen(terminal.text))
+        terminal.type("pictures/a.j\t")
+        until(lambda: "pictures/a.jpg" in seen(terminal.text))
+        terminal.type("\n")
+        terminal.expect("a decision is about two or more images")
+        terminal.type("snoopsync duplicates pictures/a.j\t")
+        terminal.type("\n")
+        terminal.expect("no duplicates")
+
+
 def completed(home: Installation, *words: str) -> list[str]:
     """The candidates for the last of these words."""
     done = subprocess.run(
@@ -133,7 +150,9 @@ def test_candidates(home: Installation) -> None:
     for name in ("run", "resync", "approve"):
         assert completed(home, name, "") == ["pictures", odd]
     assert completed(home, "init", "") == []
+    assert completed(home, "duplicates", "") == ["dismiss", "restore"]
     assert completed(home, "duplicates", "dis") == ["dismiss"]
+    assert completed(home, "duplicates", "pictures/a.jpg", "dis") == []
     assert completed(home, "completion", "") == ["bash", "zsh", "fish"]
 
 

@@ -158,6 +158,39 @@ def test_surplus_files_are_proven_before_they_are_printed(home: Installation) ->
     assert home.ok("duplicates", "--surplus", "-0") == ""
 
 
+def test_hard_links_of_one_file_are_no_group_and_not_surplus(tmp_path: Path) -> None:
+    home = Installation(tmp_path)
+    home.configure()
+    (home.pictures / "a.png").write_bytes(encode(photo(1, SIZE), "PNG"))
+    os.link(home.pictures / "a.png", home.pictures / "a link.png")
+    home.ok("resync")
+    assert groups(home) == [] and home.ok("duplicates", "--surplus") == ""
+    shutil.copyfile(home.pictures / "a.png", home.pictures / "copy.png")
+    home.ok("resync")
+    [group] = groups(home)
+    kept, other = paths(group)
+    assert "copy.png" in (kept, other)
+    assert home.ok("duplicates", "--surplus") == f"{home.pictures / other}\n"
+
+
+def test_identical_files_have_one_to_keep_unless_another_picture_is_as_good(tmp_path: Path) -> None:
+    home = Installation(tmp_path)
+    home.configure()
+    picture = photo(1, SIZE)
+    for name in ("a.png", "b.png"):
+        (home.pictures / name).write_bytes(encode(picture, "PNG"))
+    (home.pictures / "rotated.png").write_bytes(encode(picture.rotate(180), "PNG"))
+    home.ok("resync")
+    [group] = groups(home)
+    assert (group["keep"], len(group["images"])) == (None, 3)
+    assert home.ok("duplicates", "--surplus") == ""
+    (home.pictures / "rotated.png").unlink()
+    home.run("resync")
+    [group] = groups(home)
+    assert group["keep"] is not None
+    assert len(home.ok("duplicates", "--surplus").splitlines()) == 1
+
+
 def test_a_group_keeps_its_number_while_files_are_renamed_and_removed(home: Installation) -> None:
     home.ok("resync")
     large, small = groups(home)

@@ -33,18 +33,14 @@ log = logging.getLogger("snoopsync.decoding")
 #: A picture is refused after this many of its decoders died.
 _TRIES = 2
 
-#: How long the zygote may take to load the codecs, on a slow and busy machine.
-_START_SECONDS = 120.0
-
-#: How long a fork may take.
-_FORK_SECONDS = 30.0
+#: How long the zygote may take to load the codecs, and to fork, on a slow and busy machine.
+_START_SECONDS, _FORK_SECONDS = 120.0, 30.0
 
 #: The features of a picture have a few kilobytes. A longer answer is invalid.
 _MOST_ANSWER_BYTES = 64 << 10
 
 #: How often a picture is tried if all decoders keep being killed.
 _MOST_RESTARTS = 5
-
 
 Result = TypeVar("Result")
 
@@ -240,9 +236,8 @@ class Pool:
         read: Callable[[bytes], Result],
         most_bytes: int = _MOST_ANSWER_BYTES,
     ) -> Result:
-        """Ask a decoder this question about this picture. Returns what ``read`` returns for the
-        answer; ``read`` must raise ``InvalidAnswer`` for invalid bytes. ``picture``: a descriptor,
-        whose offset changes.
+        """Ask a decoder about this picture, a descriptor whose offset changes. Returns what
+        ``read`` returns for the answer; ``read`` must raise ``InvalidAnswer`` for invalid bytes.
 
         Waits for a free decoder. Raises ``Refused`` for a picture that takes too long or crashes
         its decoder, and ``Unavailable`` if no decoder can be started.

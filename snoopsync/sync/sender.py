@@ -50,6 +50,9 @@ _SECOND_LOOK_SECONDS = 1.0
 #: The log topic for a collection that keeps accepting and refusing requests.
 _KEEPS_CHANGING = "the collection keeps accepting and refusing requests"
 
+#: Returns what is at a path now.
+Look = Callable[[RelPath], Observation]
+
 
 class Sender:
     """Gives the workers what is outstanding, and records the results. Used by the engine's thread.
@@ -147,12 +150,7 @@ class Sender:
 
     # Sending.
 
-    def dispatch(
-        self,
-        present: Sequence[str],
-        look: Callable[[RelPath], Observation],
-        missing: Collection[str],
-    ) -> None:
+    def dispatch(self, present: Sequence[str], look: Look, missing: Collection[str]) -> None:
         """Give the workers what these folders have to send. ``missing``: images that are not in the
         collection and that wait for a new plan."""
         self._throttle.log_suppressed(self._clock.monotonic())
@@ -184,9 +182,7 @@ class Sender:
         now = self._schedule.now()
         return self._intents.outstanding(limit, now, present, list(self._requests), only)
 
-    def _send(
-        self, item: Outstanding, look: Callable[[RelPath], Observation], missing: Collection[str]
-    ) -> None:
+    def _send(self, item: Outstanding, look: Look, missing: Collection[str]) -> None:
         record = item.record
         folder = self._folders[record.rel_path.folder]
         if not folder.selection.wants(record.rel_path.path):
@@ -395,12 +391,10 @@ class Sender:
         )
 
     def _log_image(self, event: Event, rel_path: RelPath | None, image_id: str) -> None:
-        keys = path_keys(rel_path)
-        name = rel_path or image_id
+        keys, name = path_keys(rel_path), rel_path or image_id
         log_event(log, self.image_log_level, event, "%s %s", event, name, **keys, image_id=image_id)
 
     def _log(
         self, topic: str, level: int, event: Event, message: str, *args: object, **keys: Field
     ) -> None:
-        now = self._clock.monotonic()
-        self._throttle.log(now, topic, level, event, message, *args, **keys)
+        self._throttle.log(self._clock.monotonic(), topic, level, event, message, *args, **keys)

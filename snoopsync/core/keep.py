@@ -204,6 +204,7 @@ def keep_of_group(pictures: Sequence[KeepPicture], kind_of: KindOf, now_ns: int)
 
     The picture to keep is favoured over others by evidence, and no picture is favoured over it.
     A re-encoding that the evidence does not decide on is equal to it, and then there is no answer.
+    A picture with a border is not kept if the group has the picture without the border.
     Of several such pictures, the one that is favoured over the most others is kept. Of the images
     of that picture, the rules for identical files choose."""
     if len(pictures) == 1:
@@ -221,6 +222,10 @@ def _favourite(pictures: Sequence[KeepPicture], kind_of: KindOf) -> tuple[int, R
     def favoured(one: int, other: int) -> tuple[Reason, bool] | None:
         return _favoured(pictures[one].facts, pictures[other].facts, kind_of(one, other))
 
+    def adds_border(one: int, other: int, kind: str | None) -> bool:
+        larger = _has_more_pixels(pictures[one].facts, pictures[other].facts)
+        return kind == _BORDERED and bool(larger)
+
     champion = 0
     for at in range(1, len(pictures)):
         found = favoured(at, champion)
@@ -231,10 +236,12 @@ def _favourite(pictures: Sequence[KeepPicture], kind_of: KindOf) -> tuple[int, R
     for at in [champion, *rivals] if len(rivals) <= _MOST_RIVALS else []:
         reasons = []
         for other in range(len(pictures)):
-            found = None if other == at else favoured(at, other)
+            if other == at:
+                continue
+            found, kind = favoured(at, other), kind_of(at, other)
             if found is not None and found[1]:
                 reasons.append(found[0])
-            elif other != at and (found or kind_of(at, other) in (None, _REENCODED)):
+            elif found or kind in (None, _REENCODED) or adds_border(at, other, kind):
                 break
         else:
             if reasons:

@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from snoopsync.core.keep import CandidateFile, Keep, KeepCandidate, Reason, which_to_keep
+from snoopsync.core.keep import (
+    CandidateFile,
+    Keep,
+    KeepCandidate,
+    KeepPicture,
+    Reason,
+    keep_of_group,
+    which_to_keep,
+)
 from snoopsync.core.model import RelPath
 from snoopsync.core.protocol import PictureFacts
 
@@ -177,3 +185,33 @@ def test_of_identical_files_one_is_always_kept_in_this_order(
 def test_of_identical_files_the_one_that_exists_is_kept() -> None:
     assert kept_of_identical(file("long/path.jpg"), None) == ("one", "configured-first")
     assert kept_of_identical(None, None) is None
+
+
+def kept_of_group(kinds: dict[str, str | None], **pictures: PictureFacts) -> str | None:
+    """Which of these pictures to keep. ``kinds``: how two of them differ, by both names; all
+    others are re-encodings of each other."""
+    names = list(pictures)
+    images = [KeepPicture([KeepCandidate(name, pictures[name], file())]) for name in names]
+
+    def kind_of(one: int, other: int) -> str | None:
+        pair = (f"{names[one]} {names[other]}", f"{names[other]} {names[one]}")
+        return next((kinds[each] for each in pair if each in kinds), "reencoded")
+
+    keep = keep_of_group(images, kind_of, NOW)
+    return None if keep is None else keep.image_id
+
+
+def test_the_picture_that_evidence_favours_over_all_others_of_a_group_is_kept() -> None:
+    smaller, original, resaved = picture(200, 150), jpeg(92), jpeg(75)
+    assert kept_of_group({}, smaller=smaller, original=original, resaved=resaved) == "original"
+
+
+def test_a_group_with_an_undecided_re_encoding_of_the_best_has_none_to_keep() -> None:
+    assert kept_of_group({}, one=jpeg(92), other=jpeg(91), smaller=picture(200, 150)) is None
+
+
+def test_a_border_makes_no_picture_of_a_group_the_one_to_keep() -> None:
+    """It has more pixels than every copy of the picture without the border."""
+    framed, original, smaller = picture(440, 340), picture(400, 300), picture(200, 150)
+    kinds: dict[str, str | None] = {"framed original": "bordered", "framed smaller": None}
+    assert kept_of_group(kinds, framed=framed, original=original, smaller=smaller) == "original"

@@ -39,7 +39,7 @@ def separated(starts: Iterable[int], neighbours: Neighbours) -> list[set[int]]:
     of_member: dict[int, _Exploration] = {}
     for start in dict.fromkeys(starts):
         of_member[start] = _Exploration({start}, deque([start]))
-    active = list(of_member.values())
+    active = dict.fromkeys(of_member.values())
     pieces = []
     while len(active) > 1:
         for exploration in list(active):
@@ -47,7 +47,7 @@ def separated(starts: Iterable[int], neighbours: Neighbours) -> list[set[int]]:
                 continue  # it has joined another one in this round
             if not exploration.frontier:
                 pieces.append(exploration.reached)
-                active.remove(exploration)
+                del active[exploration]
                 continue
             _step(exploration, neighbours, of_member, active)
     return pieces
@@ -57,7 +57,7 @@ def _step(
     exploration: _Exploration,
     neighbours: Neighbours,
     of_member: dict[int, _Exploration],
-    active: list[_Exploration],
+    active: dict[_Exploration, None],
 ) -> None:
     for neighbour in neighbours(exploration.frontier.popleft()):
         other = of_member.get(neighbour)
@@ -68,7 +68,7 @@ def _step(
         elif other is not exploration:
             exploration.absorb(other)
             of_member.update(dict.fromkeys(other.reached, exploration))
-            active.remove(other)
+            del active[other]
 
 
 def components(links: Iterable[tuple[int, int]]) -> Iterator[set[int]]:

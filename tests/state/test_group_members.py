@@ -119,3 +119,28 @@ def statements(world: Duplicates, count: int) -> int:
 def test_a_dismissal_of_many_groups_takes_few_statements_for_each(world: Duplicates) -> None:
     few, many = statements(world, 20), statements(world, 200)
     assert many < few + 180 * 15
+
+
+def work(world: Duplicates, first: int, count: int) -> int:
+    """How many steps of SQLite's virtual machine the dismissal of a group of so many takes."""
+    names = [f"{first + number:03}" for number in range(count)]
+    sent(world, names[:1])
+    for at, name in enumerate(names[1:], 1):
+        world.send(name)
+        world.search(name, *(like(other) for other in names[max(0, at - 8) : at]))
+    steps = 0
+
+    def count_ten() -> None:
+        nonlocal steps
+        steps += 10
+
+    world.database._connection.set_progress_handler(count_ten, 10)
+    world.dismiss(*names)
+    world.database._connection.set_progress_handler(None, 10)
+    assert world.groups() == []
+    return steps
+
+
+def test_the_dismissal_of_a_large_group_takes_work_in_proportion(world: Duplicates) -> None:
+    small, large = work(world, 0, 40), work(world, 100, 240)
+    assert large < 7 * small

@@ -37,3 +37,18 @@ def test_the_files_of_a_picture_take_the_same_work_each(world: Duplicates) -> No
     taken = [work(world, name, names[: LIMIT + 1]) for name in names]
     assert [len(images) for images in world.names().values()] == [len(names)]
     assert taken[300] < 1.2 * taken[100]
+
+
+def test_looking_for_alerts_reads_no_image_that_has_none(world: Duplicates) -> None:
+    for number in range(400):
+        world.send(f"{number:03}")
+    reports = 0
+
+    def count() -> None:
+        nonlocal reports
+        reports += 1
+
+    world.database._connection.set_progress_handler(count, STEPS)
+    assert world.alerts() == []
+    world.database._connection.set_progress_handler(None, STEPS)
+    assert reports * STEPS < 400

@@ -16,6 +16,9 @@ from snoopsync.state.database import Database
 from snoopsync.state.nodes import BELONGS
 from snoopsync.state.pairs import MIRRORED, mirrored_groups
 
+#: With more pixels, pictures count as equally large.
+_MOST_PIXELS = (1 << 31) - 1
+
 
 class GroupSort(StrEnum):
     """The orders of a listing, each descending: by the bytes that could be freed, by when the
@@ -40,7 +43,9 @@ class GroupFilter:
 @dataclass(frozen=True, slots=True)
 class MeasuredGroup:
     """A group as it is sorted. ``images``: with those of other owners. ``waste_bytes``: the size of
-    our files without the largest. ``found_at``: Unix time of the newest link or copy."""
+    our files without the one with the most pixels, which is usually the one to keep; finding the
+    one to keep takes too long for all groups. ``found_at``: Unix time of the newest link or
+    copy."""
 
     number: int
     images: int
@@ -93,14 +98,17 @@ def measured_groups(database: Database, which: GroupFilter) -> list[MeasuredGrou
         f" max(max(found_at, coalesce(({newest}), 0))) FROM node {where} GROUP BY group_id",
         parameters,
     )
-    waste = dict(
-        database.query(
-            "SELECT group_id, sum(size) - max(size) FROM node CROSS JOIN image"
-            f" ON sha256 = content {where} AND NOT left_out AND linked_to IS NULL"
-            " GROUP BY group_id",
+    # SQLite takes ``size`` from the row with the maximum.
+    pixels = "coalesce(json_extract(facts, '$.width') * json_extract(facts, '$.height'), 0)"
+    waste = {
+        number: total - kept
+        for number, total, kept, _ in database.query(
+            f"SELECT group_id, sum(size), size, max(min({pixels}, {_MOST_PIXELS}) << 32 | size)"
+            f" FROM node CROSS JOIN image ON sha256 = content {where}"
+            " AND NOT left_out AND linked_to IS NULL GROUP BY group_id",
             parameters,
         )
-    )
+    }
     return [
         MeasuredGroup(number, images, waste[number], found_at)
         for number, images, found_at in nodes

@@ -156,7 +156,10 @@ class Groups:
         start, count = 0, _FIRST_PAGE
         while page := order[start : start + count]:
             start, count = start + count, _PAGE
-            yield from self.numbered(page, now, which)
+            groups = self.numbered(page, now, which)
+            # The order is only approximate: see ``MeasuredGroup.waste_bytes``.
+            by_waste = sort is GroupSort.WASTE
+            yield from sorted(groups, key=lambda each: -each.waste_bytes) if by_waste else groups
 
     def numbered(
         self, numbers: Sequence[int], now: float, which: GroupFilter | None = None

@@ -16,6 +16,7 @@ from snoopsync.state.group_order import (
     measured_groups,
     sorted_groups,
 )
+from snoopsync.state.groups import Groups
 from snoopsync.sync.components import open_state
 from tests.support.many_groups import NEWEST, add_groups
 
@@ -39,6 +40,18 @@ def test_a_group_is_measured_by_its_images_its_waste_and_its_newest_link(
     database.change("UPDATE link SET found_at = ? WHERE a = 1", (NEWEST + 5,))
     [again] = measured_groups(database, GroupFilter(groups=frozenset({1})))
     assert again.found_at == NEWEST + 5
+
+
+def test_the_waste_of_a_group_is_measured_without_the_picture_with_the_most_pixels(
+    database: Database,
+) -> None:
+    """A smaller picture may be the larger file: a PNG beside a JPEG."""
+    smaller = database.one("SELECT content FROM node WHERE node_id = 2")
+    database.change("UPDATE image SET size = 9000 WHERE sha256 = ?", (smaller,))
+    [measured] = measured_groups(database, GroupFilter(groups=frozenset({1})))
+    assert measured.waste_bytes == 10_000
+    [shown, *_] = Groups(database, {"photos": (0, False)}).listed(NEWEST)
+    assert (shown.name, shown.waste_bytes) == ("1", 10_000)
 
 
 def test_filters_select_by_kind_rank_folder_and_number(database: Database) -> None:

@@ -53,11 +53,13 @@ class SimilarImage:
 class _LastSearch:
     """What the last search found that depends on the bytes of the picture only. It is used again
     while the collection is unchanged, because thousands of copies may be searched for, one after
-    another. ``key``: what it depends on. ``near``: the marks of near images with other bytes, the
-    nearest first."""
+    another. ``key``: what it depends on. ``same``: the first page of images that show the same
+    picture with other bytes. ``near``: the marks of near images with other bytes, the nearest
+    first."""
 
     key: object = None
     copies: Copies | None = None
+    same: list[StoredImage] | None = None
     near: Keys | None = None
 
 
@@ -104,7 +106,7 @@ class SimilaritySearch:
         """
         asked = ComparablePicture(features)
         owner = f"{asked_id.partition('.')[0]}." if asked_id and "." in asked_id else ""
-        last = self._last_search(features.sha256, version, owner)
+        last = self._last_search(features.sha256, version, limit, owner)
         last.copies = last.copies or self._store.copies(features.sha256, owner)
         identical, count = last.copies.besides(asked_id)
         found = []
@@ -148,10 +150,16 @@ class SimilaritySearch:
         """The images with other bytes that may be similar, in pages, and whether those of a page
         are the same picture. These come first; the others follow in about the order of their
         distance."""
-        after = 0
-        while page := self._store.same_picture(asked.features, version, after, count):
+        if last.same is None:
+            last.same = self._store.same_picture(asked.features, version, 0, count)
+        page = last.same
+        while page:
             yield page, True
+            is_last = len(page) < count
             after = page[-1].moment
+            page = (
+                [] if is_last else self._store.same_picture(asked.features, version, after, count)
+            )
         if last.near is None:
             near = self._near_marks(asked, version)
             same_bytes = self._store.marks_of_bytes(asked.features.sha256)
@@ -164,9 +172,9 @@ class SimilaritySearch:
                 self.forget(gone)
             yield page, False
 
-    def _last_search(self, sha256: bytes, version: int, owner: str) -> _LastSearch:
-        """The last search, if it was for the same bytes, and nothing has changed since."""
-        key = (sha256, version, owner, self._store.data_version())
+    def _last_search(self, *asked: bytes | int | str) -> _LastSearch:
+        """The last search, if it asked for the same, and nothing has changed since."""
+        key = (*asked, self._store.data_version())
         with self._lock:
             if self._last.key != key:
                 self._last = _LastSearch(key)

@@ -37,7 +37,7 @@ _NOT_DUPLICATES = "these images are not known as duplicates of each other"
 
 @click.command()
 @click.argument("images", nargs=-1, shell_complete=complete_file)
-@click.option("--group", type=int, help="All images of this group.")
+@click.option("--group", type=int, metavar="N", help="All images of this group.")
 @kind_option
 @folder_option
 @click.option("--dry-run", is_flag=True, help="Print the groups, change nothing.")
@@ -52,10 +52,10 @@ def dismiss(
 ) -> Exit:
     """Mark images as not duplicates of each other, and never alert about them again.
 
-    IMAGES are two or more images: each an ID, a file, or FOLDER/PATH as in the list. With `-`,
-    their names are read from standard input, one per line, groups separated by an empty line. With
-    --group, --kind or --folder, all images of these groups are dismissed. A picture that joins
-    later is not covered.
+    Name two or more IMAGES. Each is an ID, a file, or FOLDER/PATH as in the list. With `-`, the
+    command reads their names from standard input, one per line, with an empty line between two
+    groups. With --group, --kind or --folder, it dismisses all images of these groups. A picture
+    that joins a group later is not covered.
     """
     config = context.installation()
     is_filtered = group is not None or kind is not None or folder is not None
@@ -150,13 +150,14 @@ def _batches(dismissals: Sequence[Dismissal]) -> Iterator[list[Dismissal]]:
 
 @click.command()
 @click.argument("images", nargs=-1, shell_complete=complete_file)
-@click.option("--group", help="All images of this group, as `duplicates --all` shows it.")
+@click.option(
+    "--group", metavar="N", help="All images of this group, as `duplicates --all` shows it."
+)
 @click.pass_obj
 def restore(context: Context, images: tuple[str, ...], group: str | None) -> Exit:
     """Revert a dismissal: these images count as duplicates of each other again.
 
-    IMAGES are two or more of the dismissed images: each an ID, a file, or FOLDER/PATH as in the
-    list.
+    Name two or more of the dismissed IMAGES. Each is an ID, a file, or FOLDER/PATH as in the list.
     """
     config = context.installation()
     if bool(images) == (group is not None) or len(images) == 1:

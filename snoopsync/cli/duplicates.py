@@ -85,39 +85,56 @@ class _Options:
 @json_option
 @kind_option
 @folder_option
-@click.option("--group", type=int, help="Only this group.")
+@click.option("--group", type=int, metavar="N", help="Only this group.")
 @click.option(
-    "--max-rank", type=click.IntRange(0), help="Only groups with an image up to this rank."
+    "--max-rank",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Only groups with an image of this rank or a lower one.",
 )
-@click.option("--limit", type=click.IntRange(1), help="At most this many.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    metavar="N",
+    help="List at most this many groups, or pairs with --pairs.",
+)
 @click.option(
     "--sort",
     type=click.Choice([each.value for each in GroupSort]),
     default=GroupSort.WASTE.value,
-    help="By bytes that could be freed (default), by time found, or by number of images.",
+    help="Sort by the bytes that could be freed (default), by when the group was found, or by the"
+    " number of images.",
 )
-@click.option("--all", "everything", is_flag=True, help="Also dismissed and gone ones.")
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Also list dismissed images, and images whose files are gone.",
+)
 @click.option("--pairs", is_flag=True, help="List pairs instead of groups.")
 @click.option(
     "--surplus",
     is_flag=True,
-    help="Print the files that can be removed: copies of the one to keep, proven by their bytes.",
+    help="Print the files that can be removed: files with the same bytes as the picture to keep,"
+    " and with --kind reencoded also its re-encodings.",
 )
 @click.option("-0", "nul", is_flag=True, help="With --surplus: end each path with a NUL byte.")
 @click.option(
     "--exit-code",
     "as_exit_code",
     is_flag=True,
-    help="Exit with 8 if a listed group is open, with 3 if images are still to be compared.",
+    help="Exit with 8 if a listed group is open, otherwise with 3 if images are still to be"
+    " compared.",
 )
 @details_option
 @click.pass_context
 def duplicates(click_context: click.Context, /, **given: Any) -> Exit:
     """List groups of pictures that are the same or alike, the largest waste first.
 
-    With PATHs, only groups that contain one of these files. The rank measures similarity: 0 is the
-    same picture, and larger ranks are less similar. The kind describes how an image differs from
-    the one to keep. This command changes nothing.
+    With PATHs, list only groups that contain one of these files, or a file in one of these
+    directories. The rank measures similarity: 0 is the same picture, and larger ranks are less
+    similar. The kind describes how an image differs from the picture to keep. This command changes
+    nothing.
 
     `snoopsync duplicates dismiss` marks images as not duplicates of each other, and `snoopsync
     duplicates restore` reverts that.

@@ -12,4 +12,6 @@ kind_option = click.option(
     metavar="KIND",
     help="Only groups with an image of this kind.",
 )
-folder_option = click.option("--folder", help="Only groups with an image in this folder.")
+folder_option = click.option(
+    "--folder", metavar="NAME", help="Only groups with an image in this folder."
+)

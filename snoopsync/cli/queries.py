@@ -40,7 +40,7 @@ from snoopsync.sync.resync import COMMAND_PATIENCE_SECONDS
 @json_option
 @click.pass_obj
 def status(context: Context, watch: bool, as_json: bool) -> Exit:
-    """Show whether everything is mirrored, and if not, what is not and why.
+    """Show whether everything is mirrored, and what is not mirrored and why.
 
     Reads the state of a running service. Without a service, this command scans the folders and
     contacts the collection, so that the answer is current.

@@ -54,9 +54,9 @@ def _host_names(
     show_default=True,
     callback=_address,
     metavar="HOST:PORT",
-    help="The address to listen on, loopback only. Port 0 is any free one.",
+    help="The address to listen on, loopback only. With port 0, snoopsync chooses a free port.",
 )
-@click.option("--no-browser", is_flag=True, help="Print the address, and open no browser.")
+@click.option("--no-browser", is_flag=True, help="Print the address and do not open a browser.")
 @click.option("--trash", is_flag=True, help="Let the page move marked files to the trash.")
 @click.option(
     "--allow-host",
@@ -74,11 +74,12 @@ def review(
     trash: bool,
     allowed_hosts: tuple[str, ...],
 ) -> Exit:
-    """Compare duplicates on a page in the browser, and decide about them, until stopped.
+    """Open a page in the browser to compare duplicates and decide about them. Ctrl-C stops the
+    page.
 
-    The page is for you alone: the address that is printed works once, and for 60 seconds. Decisions
-    go to the running service, or into the state file. The page deletes no file: it lists the marked
-    ones, or, with --trash, moves them to the trash.
+    The printed address works once, within 60 seconds. The page sends your decisions to the running
+    service, or writes them to the state file if no service runs. The page deletes no files. It
+    lists the marked files; with --trash, it can move them to the trash.
     """
     _require_extra()
     if os.geteuid() == 0:

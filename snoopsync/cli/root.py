@@ -32,13 +32,16 @@ _INTERRUPTED = 130
 _COMMANDS = {
     "run": ("sync:run", "Run the service: mirror the folders until stopped."),
     "resync": ("sync:resync_command", "Mirror the folders once."),
-    "status": ("queries:status", "Show whether everything is mirrored, and if not, why."),
+    "status": (
+        "queries:status",
+        "Show whether everything is mirrored, and what is not mirrored and why.",
+    ),
     "check": ("queries:check", "Find problems and show how to fix them."),
     "list": ("queries:list_command", "List all known images."),
     "duplicates": ("duplicates:duplicates", "List duplicate pictures."),
     "review": ("review:review", "Compare duplicates on a page in the browser, and decide."),
     "search": ("queries:search", "Find pictures similar to a file."),
-    "approve": ("approve:approve", "Send held deletions, or discard them."),
+    "approve": ("approve:approve", "Approve held deletions, or discard them."),
     "notify": ("notify:notify", "Test the notifications."),
     "init": ("init:init", "Write a configuration file."),
     "service": ("service:service", "Install snoopsync as a systemd service."),
@@ -180,14 +183,15 @@ def program(
 ) -> None:
     """Mirror folders of pictures into an image collection, and find duplicates.
 
-    The configuration is the first of: --config, $SNOOPSYNC_CONFIG,
+    snoopsync reads the first configuration that is given or exists: --config, $SNOOPSYNC_CONFIG,
     ~/.config/snoopsync/config.yaml, /etc/snoopsync/config.yaml. Results go to standard output, the
     log to standard error.
 
-    Exit codes: 0 everything is mirrored; 1 the state file can't be used, or a bug; 2 wrong usage; 3
-    some images failed or are not sent yet; 4 deletions are held or a folder is missing; 5 the
-    collection can't be reached; 6 the collection refused the credentials; 7 another snoopsync holds
-    the state file; 78 the configuration is invalid.
+    Exit codes: 0 everything is mirrored; 1 the state file can't be used, or snoopsync has a bug; 2
+    wrong usage; 3 some images failed or are not sent yet; 4 deletions are held or a folder is
+    missing; 5 the collection can't be reached; 6 the collection refused the credentials; 7 another
+    snoopsync is using the state file; 8 duplicates are open (duplicates --exit-code); 78 the
+    configuration is invalid.
     """
     # Imported late, like the commands, because completion does not need it.
     from snoopsync.cli.context import Context

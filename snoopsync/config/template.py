@@ -50,8 +50,10 @@ def _yaml(text: str) -> str:
 
 _TEMPLATE = Template(
     """\
-# The configuration of snoopsync. Every key has its default value here. A key with a "#" right
-# before it has no default, or one that depends on the system: remove the "#" to set it.
+# The configuration of snoopsync. Every key has its default value, except those that `snoopsync
+# init` filled in. In config.example.yaml, the owner and the folder are examples. If a key begins
+# with "#", it has no default, or its default depends on the system. To set such a key, remove the
+# "#".
 # A duration is 500ms, 5s, 15m, 2h, 1d or a number of seconds. A relative path starts at the
 # directory of this file, and ~ is the home directory.
 
@@ -63,8 +65,8 @@ collection:
   $public_key
   #secret_key: sUGSL96ZvNxqHixSPUopX5L1MtSPdkjrSPrPOCMX
   $secret_key_file
-  # The first part of the ID of each image: 1 to 32 of a-z, 0-9 and -. snoopsync changes no image of
-  # another owner.
+  # The first part of the ID of each image: 1 to 32 of a-z, 0-9 and -. snoopsync never changes
+  # images of another owner.
   owner: $owner
   # How long to wait for an answer from the service.
   timeout: 30s
@@ -79,13 +81,14 @@ folders:
     name: $name
     # Which files are mirrored, as in a .gitignore. The default is all supported formats.
     #include: ["*.jpg", "*.JPG"]
-    # Which of these files are left out, as in a .gitignore. This is added to the default list.
+    # Patterns of files to leave out, as in a .gitignore, in addition to the default list.
     exclude: []
     # Leave out what other programs keep in folders of pictures: trash, thumbnails, versions,
     # snapshots, temporary files. docs/left-out.md has the list. A "!pattern" in exclude removes an
     # entry from it.
     exclude_defaults: true
-    # Of identical files, recommend keeping the one in this folder. snoopsync never deletes a file.
+    # If identical files are in several folders, recommend keeping the one in this folder. snoopsync
+    # never deletes a file.
     prefer: false
     # How to detect changes: auto, events or poll.
     watch: auto
@@ -97,13 +100,13 @@ sync:
   settle: 500ms
   # An image is deleted when its file has been gone for this long.
   delete_after: 5s
-  # How often to scan all folders, in case an event was missed.
+  # How often to scan all folders, to find changes that the events missed.
   rescan_interval: 15m
   # The number of parallel uploads.
   workers: 4
   # Deletions are held for `snoopsync approve` when they exceed both this number and this share of
-  # the folder within 10 minutes, or when a folder of 10 images or more would keep none. A prune of
-  # that size needs --yes. "never" holds no deletion.
+  # the folder within 10 minutes, or when a folder of 10 or more images would lose all of them.
+  # `resync --prune` needs --yes to delete that many. "never" holds no deletion.
   hold_deletes_over: {count: 50, percent: 10}
 
 duplicates:
@@ -112,7 +115,7 @@ duplicates:
   # How much a duplicate may differ: 0 means the same picture, 31 is strict, 60 is loose. Above 75,
   # unrelated pictures match.
   max_rank: 50
-  # A file that gets each alert as a line of JSON.
+  # snoopsync appends each alert to this file as a line of JSON.
   #log: ~/.local/state/snoopsync/duplicates.jsonl
 
 # The state file. The default is in the state directory of the user, and in /var/lib/snoopsync for
@@ -130,7 +133,7 @@ log:
 # Who may send commands to the service, besides its own user.
 #control:
   # The members of this group may use `snoopsync review` and other commands while the service runs.
-  # They must be able to enter the directory of the state file.
+  # The members also need permission to enter the directory of the state file.
   #group: photographers
 
 # Send events by mail, chat or push. This needs the extra "notify".
@@ -140,7 +143,8 @@ log:
   #urls: ["ntfys://ntfy.sh/topic", "mailtos://user:password@example.org"]
   # Or a file that only you can read, with one URL per line.
   #urls_file: ~/.config/snoopsync/notify-urls
-  # Which events to send, by their names in the log. The end of a problem is sent too.
+  # Which events to send, by their names in the log. snoopsync also sends an event when a
+  # problem ends.
   #events: [duplicate, deletions-held, folder-missing, credentials-refused]
 
 # Serve metrics for Prometheus, and a health check. This needs the extra "metrics".

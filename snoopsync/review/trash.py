@@ -11,7 +11,7 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import BinaryIO
 from snoopsync.core.errors import PictureRefused
 from snoopsync.core.identity import Identity
 from snoopsync.core.model import Fingerprint, printable
-from snoopsync.folders.open_folder import parent_and_name
+from snoopsync.folders.open_folder import OpenFolder, parent_and_name
 from snoopsync.review import moving
 from snoopsync.review.pictures import KnownPicture, open_file, open_folder
 from snoopsync.review.trash_directory import TrashDirectory, path_of, trash_at, trash_for
@@ -39,10 +39,15 @@ class Trashed:
 
 
 def move_to_trash(
-    marked: KnownPicture, keep: KnownPicture, home: Path | None, now: float
+    marked: KnownPicture,
+    keep: KnownPicture,
+    home: Path | None,
+    now: float,
+    record: Callable[[Trashed], None] = lambda _trashed: None,
 ) -> Trashed:
     """Move the marked picture to the trash of its file system. ``home`` is the trash in the home
-    directory (``home_trash``), ``now`` Unix time.
+    directory (``home_trash``), ``now`` Unix time. ``record`` is called right before the move, and
+    stores what ``put_back`` needs. If it raises, nothing is moved.
 
     Raises ``PictureRefused``, and moves nothing, unless all of this is true now: both files have
     the bytes that were compared, they are two files and not two names of one, and the one to keep
@@ -56,7 +61,14 @@ def move_to_trash(
         trash = stack.enter_context(trash_for(proven.directory, home))
         kept.require_unchanged()
         proven.require_unchanged()
-        name = _move(proven, trash, now)
+        name = _reserve(proven, trash, now)
+        try:
+            trashed = Trashed(marked, trash.path, name)
+            record(trashed)
+            _move(proven, trash, name)
+        except BaseException:
+            trash.release(name)
+            raise
         try:
             proven.require_moved(trash, name)
             # The two paths may lead to one file, which only a missing file shows everywhere.
@@ -64,7 +76,7 @@ def move_to_trash(
         except PictureRefused:
             _move_back(trash, name, proven)
             raise
-    return Trashed(marked, trash.path, name)
+    return trashed
 
 
 def dump(trashed: Trashed) -> str:
@@ -98,7 +110,8 @@ def load(text: str) -> Trashed:
 
 
 def put_back(trashed: Trashed) -> None:
-    """Move a picture from the trash back to its path. Never overwrites a file.
+    """Move a picture from the trash back to its path. Never overwrites a file. A picture that is
+    still at its path, because it was recorded and never moved, stays there.
 
     Raises ``PictureRefused``, and moves nothing, if the trash does not have its bytes any more, or
     if its directory is gone or has a file of that name.
@@ -109,6 +122,9 @@ def put_back(trashed: Trashed) -> None:
         parent, name = parent_and_name(picture.path)
         try:
             directory = root.directory(parent)
+            if not trash.has(trashed.name) and _is_at_path(root, picture):
+                trash.release(trashed.name)
+                return
             _require_bytes_in_trash(trash, trashed)
             moving.move_out(trash.files, trashed.name, directory, name)
         except FileExistsError:
@@ -198,22 +214,26 @@ def _sha256_of(file: BinaryIO, what: str) -> bytes:
     return digest.digest()
 
 
-def _move(proven: _Proven, trash: TrashDirectory, now: float) -> bytes:
-    """Move the file into the trash. Returns its name there."""
+def _reserve(proven: _Proven, trash: TrashDirectory, now: float) -> bytes:
+    """The name that the file gets in the trash."""
     try:
-        name = trash.reserve(proven.path, now)
-        try:
-            moving.move_in(proven.directory, proven.name, trash.files, name)
-        except BaseException:
-            trash.release(name)
-            raise
+        return trash.reserve(proven.path, now)
+    except OSError as error:
+        raise _immovable(error) from None
+
+
+def _move(proven: _Proven, trash: TrashDirectory, name: bytes) -> None:
+    """Move the file into the trash."""
+    try:
+        moving.move_in(proven.directory, proven.name, trash.files, name)
     except OSError as error:
         if error.errno == errno.EXDEV:
             raise PictureRefused("there is no trash on its file system") from None
-        raise PictureRefused(
-            f"it cannot be moved to the trash: {error.strerror or error}"
-        ) from None
-    return name
+        raise _immovable(error) from None
+
+
+def _immovable(error: OSError) -> PictureRefused:
+    return PictureRefused(f"it cannot be moved to the trash: {error.strerror or error}")
 
 
 def _move_back(trash: TrashDirectory, name: bytes, proven: _Proven) -> None:
@@ -222,6 +242,16 @@ def _move_back(trash: TrashDirectory, name: bytes, proven: _Proven) -> None:
     with suppress(OSError):
         moving.move_out(trash.files, name, proven.directory, proven.name)
         trash.release(name)
+
+
+def _is_at_path(root: OpenFolder, picture: KnownPicture) -> bool:
+    """Returns whether the picture's path has its bytes. Raises ``PictureRefused``."""
+    try:
+        file = open_file(root, picture.path)
+    except PictureRefused:
+        return False
+    with file:
+        return _sha256_of(file, "the file in its place") == picture.sha256
 
 
 def _require_bytes_in_trash(trash: TrashDirectory, trashed: Trashed) -> None:

@@ -70,6 +70,19 @@ def test_the_last_action_is_undone_first_and_old_ones_are_forgotten(
     assert undone == [[4], [3], [2]]
 
 
+def test_the_moves_of_an_action_are_forgotten_with_it(marks: Marks) -> None:
+    action, other = marks.add_action("trash", {}), marks.add_action("trash", {})
+    first = marks.add_move(action, FIRST, "{}")
+    marks.add_move(action, SECOND, "{}")
+    marks.add_move(other, OTHER, "{}")
+    assert [each.mark for each in marks.moves(action)] == [FIRST, SECOND]
+    marks.remove_move(first)
+    assert [each.mark for each in marks.moves(action)] == [SECOND]
+    marks.remove_action(action)
+    assert marks.moves(action) == []
+    assert [each.mark for each in marks.moves(other)] == [OTHER]
+
+
 def test_every_change_has_another_version(tmp_path: Path, marks: Marks) -> None:
     first = marks.version
     assert marks.version == first

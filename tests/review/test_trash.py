@@ -328,6 +328,26 @@ def test_a_file_is_put_back(
     assert not files_in(home)
 
 
+def test_a_file_that_was_recorded_and_never_moved_stays_in_its_place(
+    folder: Path, home: Path, marked: KnownPicture, keep: KnownPicture
+) -> None:
+    recorded: list[Trashed] = []
+
+    def record(trashed: Trashed) -> None:
+        recorded.append(trashed)
+        raise PictureRefused("the page stops here")
+
+    before = files_in(folder)
+    with pytest.raises(PictureRefused, match="the page stops here"):
+        move_to_trash(marked, keep, home, NOW, record)
+    check_nothing_moved(folder, home)
+    put_back(recorded[0])
+    assert files_in(folder) == before
+    (folder / "trip/copy.jpg").write_bytes(b"another picture")
+    with pytest.raises(PictureRefused, match="cannot be moved back"):
+        put_back(recorded[0])
+
+
 def test_putting_back_overwrites_nothing(
     folder: Path, home: Path, marked: KnownPicture, keep: KnownPicture
 ) -> None:

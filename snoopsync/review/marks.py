@@ -7,12 +7,13 @@ not duplicates are in the state file instead.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import threading
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import astuple, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -125,9 +126,8 @@ class Marks:
     """The open file. For any thread, one at a time. Raises ``StateError``."""
 
     def __init__(self, path: Path) -> None:
-        #: Held while a decision is carried out or undone, so that a second click waits.
-        self.one_decision = threading.Lock()
         self._path = path
+        self._deciding = threading.Lock()
         self._lock = threading.RLock()
         with self._translated():
             self._connection = sqlite.open_durable(path, STEPS)
@@ -136,6 +136,18 @@ class Marks:
         """Close the file."""
         with self._lock:
             self._connection.close()
+
+    @contextmanager
+    def one_decision(self) -> Iterator[None]:
+        """Held while a decision is carried out or undone, so that a second click waits, also one on
+        another page of the same state file."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        with self._deciding, ExitStack() as stack:
+            with self._translated():
+                lock = os.open(f"{self._path}.lock", flags, 0o600)
+                stack.callback(os.close, lock)
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -22,7 +22,6 @@ from snoopsync.review.trash import Trashed
 TRASH = "trash"
 
 _NO_FILE = "the file is gone"
-_NOT_MARKED = "it is not marked any more"
 _NO_KEEP = "the file to keep is gone or has changed"
 
 
@@ -41,7 +40,7 @@ class Removal:
     def move_to_trash(self, image_ids: list[str] | None) -> dict[str, Any]:
         """Move these marked files to the trash, or all of them. Returns how many were moved, their
         bytes, and the others with the reason."""
-        with self._marks.one_decision:
+        with self._marks.one_decision():
             return self._move_all(image_ids)
 
     def _move_all(self, image_ids: list[str] | None) -> dict[str, Any]:
@@ -76,10 +75,7 @@ class Removal:
 
         def store(trashed: Trashed) -> None:
             # Before the move, so that the file can be put back even if the page is killed.
-            with self._marks.transaction():
-                if self._marks.marks_of_images([mark.image_id]) != [mark]:
-                    raise PictureRefused(_NOT_MARKED)
-                stored.append(self._marks.add_move(action, mark, trash.dump(trashed)))
+            stored.append(self._marks.add_move(action, mark, trash.dump(trashed)))
 
         try:
             trash.move_to_trash(picture, keep, self._home, time.time(), store)

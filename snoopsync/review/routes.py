@@ -156,7 +156,7 @@ def _undo(parts: Parts) -> Endpoint:
         await requests.read_json(request)
 
         def carry_out() -> dict[str, Any]:
-            with parts.marks.one_decision:
+            with parts.marks.one_decision():
                 action = parts.marks.last_action()
                 if action is not None and action.kind == TRASH:
                     return parts.removal.put_back(action)

@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -212,19 +214,22 @@ def test_what_a_killed_page_has_moved_can_be_put_back(home: Installation, moment
         assert client.get("/api/marked")["count"] == 4
 
 
-def test_what_another_page_unmarks_meanwhile_is_not_moved(
+def test_another_page_undoes_nothing_before_all_files_are_moved(
     home: Installation, client: PageClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keep_all(client)
+    before = names(home)
     move_in = moving.move_in
-    with reviewing(home) as page:
+    with reviewing(home) as page, ThreadPoolExecutor() as threads:
         other = PageClient(page)
+        undone: list[Future[Any]] = []
 
         def move(source: int, name: bytes, own: int, new_name: bytes) -> None:
-            other.post("/api/marked/unmark", {"all": True})
+            undone.append(threads.submit(other.post, "/api/undo"))
             move_in(source, name, own, new_name)
 
         monkeypatch.setattr(moving, "move_in", move)
-        moved = client.post("/api/marked/trash")
-    assert (moved["moved"], len(trashed(home))) == (1, 1)
-    assert {each["reason"] for each in moved["refused"]} == {"it is not marked any more"}
+        assert client.post("/api/marked/trash")["moved"] == 4
+        answers = [each.result() for each in undone]
+    assert [each["undone"] for each in answers].count("trash") == 1
+    assert (names(home), trashed(home)) == (before, set())

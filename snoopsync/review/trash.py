@@ -198,20 +198,26 @@ def _proven(picture: KnownPicture, what: str) -> Iterator[_Proven]:
             file,
             Fingerprint.of(os.fstat(file.fileno())),
         )
-        if _sha256_of(file, what) != picture.sha256:
+        if not _has_bytes_of(picture, file, what):
             raise PictureRefused(f"{what} has changed since it was compared")
         proven.require_unchanged()
         yield proven
 
 
-def _sha256_of(file: BinaryIO, what: str) -> bytes:
+def _has_bytes_of(picture: KnownPicture, file: BinaryIO, what: str) -> bool:
+    """Returns whether this open file has the bytes that were compared. Raises ``PictureRefused``.
+    A file of another size is not read, and no more than that size: it may be endless, or grow."""
+    left = picture.fingerprint.size
+    if os.fstat(file.fileno()).st_size != left:
+        return False
     digest = hashlib.sha256()
     try:
-        while block := file.read(_BLOCK_BYTES):
+        while left and (block := file.read(min(left, _BLOCK_BYTES))):
             digest.update(block)
+            left -= len(block)
     except OSError as error:
         raise PictureRefused(f"{what} cannot be read: {error.strerror}") from None
-    return digest.digest()
+    return digest.digest() == picture.sha256
 
 
 def _reserve(proven: _Proven, trash: TrashDirectory, now: float) -> bytes:
@@ -251,7 +257,7 @@ def _is_at_path(root: OpenFolder, picture: KnownPicture) -> bool:
     except PictureRefused:
         return False
     with file:
-        return _sha256_of(file, "the file in its place") == picture.sha256
+        return _has_bytes_of(picture, file, "the file in its place")
 
 
 def _require_bytes_in_trash(trash: TrashDirectory, trashed: Trashed) -> None:
@@ -259,5 +265,5 @@ def _require_bytes_in_trash(trash: TrashDirectory, trashed: Trashed) -> None:
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     descriptor = os.open(trashed.name, flags, dir_fd=trash.files)
     with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
-        if _sha256_of(file, "the file in the trash") != trashed.picture.sha256:
+        if not _has_bytes_of(trashed.picture, file, "the file in the trash"):
             raise PictureRefused("the file in the trash is another one")

@@ -153,6 +153,16 @@ def test_both_files_must_have_the_bytes_that_were_compared(
     assert path.exists()
 
 
+@pytest.mark.parametrize("name", ["trip/copy.jpg", "original.jpg"])
+def test_a_file_of_another_size_is_not_read(
+    folder: Path, home: Path, marked: KnownPicture, keep: KnownPicture, name: str
+) -> None:
+    os.truncate(folder / name, 1 << 42)  # takes no space, and hours to read
+    with pytest.raises(PictureRefused, match="has changed since it was compared"):
+        move_to_trash(marked, keep, home, NOW)
+    assert not files_in(home)
+
+
 @pytest.mark.parametrize("sha256", [None, b""])
 def test_what_was_never_compared_is_not_moved(
     folder: Path, home: Path, marked: KnownPicture, keep: KnownPicture, sha256: bytes | None

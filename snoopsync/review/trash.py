@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -73,9 +73,11 @@ def move_to_trash(
             proven.require_moved(trash, name)
             # The two paths may lead to one file, which only a missing file shows everywhere.
             kept.require_unchanged()
-        except PictureRefused:
-            _move_back(trash, name, proven)
-            raise
+        except PictureRefused as refusal:
+            if _move_back(trash, name, proven):
+                raise
+            where = f"it stays in the trash ({printable(trash.path)})"
+            raise PictureRefused(f"{refusal}, and another file is in its place: {where}") from None
     return trashed
 
 
@@ -242,12 +244,15 @@ def _immovable(error: OSError) -> PictureRefused:
     return PictureRefused(f"it cannot be moved to the trash: {error.strerror or error}")
 
 
-def _move_back(trash: TrashDirectory, name: bytes, proven: _Proven) -> None:
-    """Undo a move. If something else is in the file's place by now, the file stays in the trash,
-    from where a person can restore it."""
-    with suppress(OSError):
+def _move_back(trash: TrashDirectory, name: bytes, proven: _Proven) -> bool:
+    """Undo a move. Returns false if the file stays in the trash, because something else is in its
+    place by now. A person can restore it from there."""
+    try:
         moving.move_out(trash.files, name, proven.directory, proven.name)
-        trash.release(name)
+    except OSError:
+        return not trash.has(name)
+    trash.release(name)
+    return True
 
 
 def _is_at_path(root: OpenFolder, picture: KnownPicture) -> bool:

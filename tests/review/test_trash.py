@@ -312,14 +312,14 @@ def test_the_move_back_overwrites_nothing(
     keep: KnownPicture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The file stays in the trash then, with its information."""
+    """The file stays in the trash then, with its information, and the person learns that."""
 
     def require_moved(*_: object) -> None:
         (folder / "trip/copy.jpg").write_bytes(b"a new picture")
         raise PictureRefused("refused")
 
     monkeypatch.setattr(trash._Proven, "require_moved", require_moved)
-    with pytest.raises(PictureRefused, match="refused"):
+    with pytest.raises(PictureRefused, match=r"refused, .* it stays in the trash"):
         move_to_trash(marked, keep, home, NOW)
     assert (folder / "trip/copy.jpg").read_bytes() == b"a new picture"
     assert files_in(home)["files/copy.jpg"] == MARKED

@@ -110,7 +110,7 @@ class Decider:
         """Carry out one decision about these groups. Raises ``SnoopsyncError`` if the state can't
         be read or written."""
         outcome = Outcome()
-        with self._marks.one_decision:
+        with self._marks.one_decision():
             self._decide(choice, groups, outcome)
         return outcome
 
@@ -238,7 +238,7 @@ class Decider:
 
     def unmark(self, image_ids: Sequence[str]) -> Outcome:
         """Unmark these images. A group without any marked image is open again."""
-        with self._marks.one_decision, self._marks.transaction():
+        with self._marks.one_decision(), self._marks.transaction():
             marks = self._marks.marks_of_images(image_ids)
             outcome = Outcome(done=len(marks))
             if marks:

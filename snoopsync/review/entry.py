@@ -2,7 +2,7 @@
 
 The token is in the address that the command prints. It is valid for 60 seconds, once. Cookies are
 not kept apart by port, so the name of the cookie contains the port: two pages do not overwrite each
-other's.
+other's. For the same reason a cookie is valid for one user of the machine only: see ``peer``.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ _SECRET_BYTES = 32
 @dataclass(frozen=True, slots=True)
 class Session:
     """A browser that has entered. ``csrf_token`` goes with each of its requests that changes
-    something."""
+    something. ``user``: whose browser it is, by number; ``None`` if that is not known."""
 
     cookie: str
     csrf_token: str
+    user: int | None
 
 
 class Entry:
@@ -39,15 +40,15 @@ class Entry:
         self._lock = threading.Lock()
         self._session: Session | None = None
 
-    def enter(self, token: str) -> Session | None:
-        """Exchange the token for a session; ``None`` if it is wrong, late or used."""
+    def enter(self, token: str, user: int | None = None) -> Session | None:
+        """Exchange the token for a session of this user; ``None`` if it is wrong, late or used."""
         is_right = _equal(token, self.token)
         with self._lock:
             if not is_right or self._is_used or self._monotonic() >= self._valid_until:
                 return None
             self._is_used = True
             self._session = Session(
-                secrets.token_urlsafe(_SECRET_BYTES), secrets.token_urlsafe(_SECRET_BYTES)
+                secrets.token_urlsafe(_SECRET_BYTES), secrets.token_urlsafe(_SECRET_BYTES), user
             )
             return self._session
 

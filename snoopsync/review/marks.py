@@ -7,12 +7,13 @@ not duplicates are in the state file instead.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import threading
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import astuple, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -41,12 +42,23 @@ STEPS = (
         reason TEXT NOT NULL,
         newest_at REAL NOT NULL
     ) STRICT;
-    -- What undoes a decision, as JSON: see review/undo.py.
+    -- What undoes a decision, as JSON: see review/decisions.py.
     CREATE TABLE action (
         action_id INTEGER PRIMARY KEY AUTOINCREMENT,
         kind TEXT NOT NULL,
         undo TEXT NOT NULL
     ) STRICT;
+    """,
+    """
+    -- A file that an action moves to the trash, stored before the move. mark: as JSON. trashed: see
+    -- review/trash.py.
+    CREATE TABLE move (
+        move_id INTEGER PRIMARY KEY,
+        action_id INTEGER NOT NULL,
+        mark TEXT NOT NULL,
+        trashed TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX move_action ON move (action_id);
     """,
 )
 
@@ -92,6 +104,15 @@ class Action:
     undo: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class RecordedMove:
+    """A file that an action moves to the trash. ``trashed`` is what puts it back."""
+
+    number: int
+    mark: Mark
+    trashed: str
+
+
 def marks_path(state: Path) -> Path:
     """The file for this state file, in the directory of the user who runs the page."""
     directory = state_directory()
@@ -105,9 +126,8 @@ class Marks:
     """The open file. For any thread, one at a time. Raises ``StateError``."""
 
     def __init__(self, path: Path) -> None:
-        #: Held while a decision is carried out or undone, so that a second click waits.
-        self.one_decision = threading.Lock()
         self._path = path
+        self._deciding = threading.Lock()
         self._lock = threading.RLock()
         with self._translated():
             self._connection = sqlite.open_durable(path, STEPS)
@@ -116,6 +136,18 @@ class Marks:
         """Close the file."""
         with self._lock:
             self._connection.close()
+
+    @contextmanager
+    def one_decision(self) -> Iterator[None]:
+        """Held while a decision is carried out or undone, so that a second click waits, also one on
+        another page of the same state file."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        with self._deciding, ExitStack() as stack:
+            with self._translated():
+                lock = os.open(f"{self._path}.lock", flags, 0o600)
+                stack.callback(os.close, lock)
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -182,7 +214,9 @@ class Marks:
                 "INSERT INTO action (kind, undo) VALUES (?, ?) RETURNING action_id",
                 (kind, json.dumps(undo)),
             )
-            self._query("DELETE FROM action WHERE action_id <= ?", (number - _MOST_ACTIONS,))
+            for table in ("action", "move"):
+                old = f"DELETE FROM {table} WHERE action_id <= ?"
+                self._query(old, (number - _MOST_ACTIONS,))
         return int(number)
 
     def last_action(self) -> Action | None:
@@ -194,7 +228,29 @@ class Marks:
 
     def remove_action(self, number: int) -> None:
         """Forget a decision, because it is undone."""
-        self._query("DELETE FROM action WHERE action_id = ?", (number,))
+        with self.transaction():
+            self._query("DELETE FROM action WHERE action_id = ?", (number,))
+            self._query("DELETE FROM move WHERE action_id = ?", (number,))
+
+    def add_move(self, action: int, mark: Mark, trashed: str) -> int:
+        """Store that this action moves a file to the trash. Returns the number of the move."""
+        [(number,)] = self._query(
+            "INSERT INTO move (action_id, mark, trashed) VALUES (?, ?, ?) RETURNING move_id",
+            (action, json.dumps(astuple(mark)), trashed),
+        )
+        return int(number)
+
+    def moves(self, action: int) -> list[RecordedMove]:
+        """The files that this action moved, in that order."""
+        rows = self._query(
+            "SELECT move_id, mark, trashed FROM move WHERE action_id = ? ORDER BY move_id",
+            (action,),
+        )
+        return [RecordedMove(row[0], Mark(*json.loads(row[1])), row[2]) for row in rows]
+
+    def remove_move(self, number: int) -> None:
+        """Forget a move, because the file is not in the trash, or cannot be put back."""
+        self._query("DELETE FROM move WHERE move_id = ?", (number,))
 
     def _query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
         with self._lock, self._translated():

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
 from snoopsync.core.errors import PictureRefused
 from snoopsync.core.model import printable
 from snoopsync.review import trash
-from snoopsync.review.marked import MarkedFile, MarkedFiles
+from snoopsync.review.marked import MarkedFiles
 from snoopsync.review.marks import Action, Mark, Marks
 from snoopsync.review.pictures import KnownPicture
 from snoopsync.review.script import Move, path_list, shell_script
@@ -41,77 +40,76 @@ class Removal:
     def move_to_trash(self, image_ids: list[str] | None) -> dict[str, Any]:
         """Move these marked files to the trash, or all of them. Returns how many were moved, their
         bytes, and the others with the reason."""
-        with self._marks.one_decision:
+        with self._marks.one_decision():
             return self._move_all(image_ids)
 
     def _move_all(self, image_ids: list[str] | None) -> dict[str, Any]:
-        moved: list[tuple[Mark, str]] = []
+        moved: list[str] = []
         refused, size_bytes = [], 0
+        action = self._marks.add_action(TRASH, {})
         try:
             for file in self._marked.files(image_ids):
                 try:
-                    trashed = self._move(file)
+                    self._move(file.mark, action)
                 except PictureRefused as refusal:
                     path = f"{file.image['folder']}/{file.image['path']}"
                     refused.append(_refused(file.mark, path, refusal))
                     continue
-                moved.append((file.mark, trash.dump(trashed)))
+                moved.append(file.mark.image_id)
                 size_bytes += file.image["size_bytes"] or 0
                 # At once: the service judges the deletion a few seconds after the move.
                 self._approve("approve_moved", file.mark)
         finally:
-            # Also if the state can't be used any more: what was moved can be put back.
-            undo = self._record(moved)
+            with self._marks.transaction():
+                self._marks.remove_marks(moved)
+                if not moved:
+                    self._marks.remove_action(action)
+        undo = action if moved else None
         return {"moved": len(moved), "bytes": size_bytes, "refused": refused, "undo": undo}
 
-    def _move(self, file: MarkedFile) -> Trashed:
-        mark = file.mark
+    def _move(self, mark: Mark, action: int) -> None:
         pictures = self._source.pictures([mark.image_id, mark.keep_id])
         picture = _unchanged(pictures.get(mark.image_id), mark.content, _NO_FILE)
         keep = _unchanged(pictures.get(mark.keep_id), mark.keep_content, _NO_KEEP)
-        return trash.move_to_trash(picture, keep, self._home, time.time())
+        stored: list[int] = []
+
+        def store(trashed: Trashed) -> None:
+            # Before the move, so that the file can be put back even if the page is killed.
+            stored.append(self._marks.add_move(action, mark, trash.dump(trashed)))
+
+        try:
+            trash.move_to_trash(picture, keep, self._home, time.time(), store)
+        except PictureRefused:
+            for number in stored:
+                self._marks.remove_move(number)
+            raise
 
     def _approve(self, command: str, mark: Mark) -> None:
         """Approve the deletion of an image whose file is in the trash, or withdraw that."""
         self._source.ask({"command": command, "members": [[mark.image_id, mark.content]]})
 
-    def _record(self, moved: Sequence[tuple[Mark, str]]) -> int | None:
-        if not moved:
-            return None
-        with self._marks.transaction():
-            self._marks.remove_marks(mark.image_id for mark, _ in moved)
-            undo = {"moved": [[astuple(mark), trashed] for mark, trashed in moved]}
-            return self._marks.add_action(TRASH, undo)
-
     def put_back(self, action: Action) -> dict[str, Any]:
-        """Undo a move to the trash. The files that can't be put back stay in the trash."""
-        marks: list[Mark] = []
+        """Undo a move to the trash. The files that can't be put back stay in the trash. If the
+        state can't be used any more, the rest can be undone later."""
+        groups: set[int] = set()
         refused: list[dict[str, str]] = []
-        left = list(action.undo["moved"])
-        try:
-            while left:
-                stored, text = left[0]
-                mark, trashed = Mark(*stored), trash.load(text)
-                # Before the file is back: an approval must not outlive its reason.
-                self._approve("withdraw_moved", mark)
-                try:
-                    trash.put_back(trashed)
-                except PictureRefused as refusal:
-                    self._approve("approve_moved", mark)
-                    path = os.fsdecode(trashed.picture.path)
-                    refused.append(_refused(mark, path, refusal))
-                else:
-                    marks.append(mark)
-                left.pop(0)
-        finally:
-            # If the state can't be used any more, the rest can be undone later.
+        for move in self._marks.moves(action.number):
+            mark, trashed = move.mark, trash.load(move.trashed)
+            # Before the file is back: an approval must not outlive its reason.
+            self._approve("withdraw_moved", mark)
+            try:
+                trash.put_back(trashed)
+            except PictureRefused as refusal:
+                self._approve("approve_moved", mark)
+                refused.append(_refused(mark, os.fsdecode(trashed.picture.path), refusal))
+                self._marks.remove_move(move.number)
+                continue
+            groups.add(mark.group_id)
             with self._marks.transaction():
-                self._marks.add_marks(marks)
-                self._marks.remove_action(action.number)
-                if left:
-                    self._marks.add_action(TRASH, {"moved": left})
-        groups = sorted({mark.group_id for mark in marks})
-        return {"undone": TRASH, "groups": list(map(str, groups)), "refused": refused}
+                self._marks.add_marks([mark])
+                self._marks.remove_move(move.number)
+        self._marks.remove_action(action.number)
+        return {"undone": TRASH, "groups": list(map(str, sorted(groups))), "refused": refused}
 
     def paths(self, *, null: bool) -> tuple[bytes, int]:
         """The absolute paths of the marked files, one per line, or with ``null`` each with a NUL

@@ -18,7 +18,7 @@ from snoopsync.review.requests import BadRequest
 from snoopsync.review.routes_marked import marked_routes
 from snoopsync.review.routes_pictures import picture_routes
 from snoopsync.review.routes_state import state_routes
-from snoopsync.review.security import ENTRANCE, no_session
+from snoopsync.review.security import ENTRANCE, no_session, user_of
 
 _MEDIA_TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -66,7 +66,7 @@ def all_routes(parts: Parts) -> list[Route]:
 
 def _enter(parts: Parts) -> Endpoint:
     async def enter(request: Request) -> Response:
-        session = parts.entry.enter(request.query_params.get("token", ""))
+        session = parts.entry.enter(request.query_params.get("token", ""), user_of(request))
         if session is None:
             return no_session(parts.pages.refuse, request)
         is_own_navigation = request.headers.get("sec-fetch-site") in (None, "none", "same-origin")
@@ -156,7 +156,7 @@ def _undo(parts: Parts) -> Endpoint:
         await requests.read_json(request)
 
         def carry_out() -> dict[str, Any]:
-            with parts.marks.one_decision:
+            with parts.marks.one_decision():
                 action = parts.marks.last_action()
                 if action is not None and action.kind == TRASH:
                     return parts.removal.put_back(action)

@@ -1,8 +1,8 @@
 """What each request has to pass before any route sees it, and the headers of each answer.
 
-The order is: the Host header, against DNS rebinding; the cookie, for every route but the entrance;
-and for a request that changes something, its origin and its CSRF token. All of it is in one place,
-so that no route can be added without it.
+The order is: the Host header, against DNS rebinding; the cookie, for every route but the entrance,
+from the user who entered; and for a request that changes something, its origin and its CSRF token.
+All of it is in one place, so that no route can be added without it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from snoopsync.review.entry import Entry, is_csrf_token
+from snoopsync.review.peer import user_of_peer
 
 ENTRANCE = "/enter"
 
@@ -77,6 +78,8 @@ class Guard:
                 "This page is not served under this name. Add it with --allow-host NAME.",
             )
         session = self._entry.session_of(request.cookies.get(self._entry.cookie_name))
+        if session is not None and session.user != user_of(request):
+            session = None
         request.scope["session"] = session
         if session is None:
             is_entrance = request.scope["path"] == ENTRANCE and request.method == "GET"
@@ -90,6 +93,12 @@ class Guard:
             message = "This request lacks the page's token. Load the page again."
             return self._refuse(request, 403, "Refused", message)
         return None
+
+
+def user_of(request: Request) -> int | None:
+    """The user whose browser sent the request, by number; ``None`` if that is not known."""
+    client, server = request.scope["client"], request.scope["server"]
+    return None if client is None or server is None else user_of_peer(client, server)
 
 
 def no_session(refuse: Refuse, request: Request) -> Response:

@@ -11,8 +11,8 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -20,7 +20,7 @@ from typing import BinaryIO
 from snoopsync.core.errors import PictureRefused
 from snoopsync.core.identity import Identity
 from snoopsync.core.model import Fingerprint, printable
-from snoopsync.folders.open_folder import parent_and_name
+from snoopsync.folders.open_folder import OpenFolder, parent_and_name
 from snoopsync.review import moving
 from snoopsync.review.pictures import KnownPicture, open_file, open_folder
 from snoopsync.review.trash_directory import TrashDirectory, path_of, trash_at, trash_for
@@ -39,10 +39,15 @@ class Trashed:
 
 
 def move_to_trash(
-    marked: KnownPicture, keep: KnownPicture, home: Path | None, now: float
+    marked: KnownPicture,
+    keep: KnownPicture,
+    home: Path | None,
+    now: float,
+    record: Callable[[Trashed], None] = lambda _trashed: None,
 ) -> Trashed:
     """Move the marked picture to the trash of its file system. ``home`` is the trash in the home
-    directory (``home_trash``), ``now`` Unix time.
+    directory (``home_trash``), ``now`` Unix time. ``record`` is called right before the move, and
+    stores what ``put_back`` needs. If it raises, nothing is moved.
 
     Raises ``PictureRefused``, and moves nothing, unless all of this is true now: both files have
     the bytes that were compared, they are two files and not two names of one, and the one to keep
@@ -56,15 +61,24 @@ def move_to_trash(
         trash = stack.enter_context(trash_for(proven.directory, home))
         kept.require_unchanged()
         proven.require_unchanged()
-        name = _move(proven, trash, now)
+        name = _reserve(proven, trash, now)
+        try:
+            trashed = Trashed(marked, trash.path, name)
+            record(trashed)
+            _move(proven, trash, name)
+        except BaseException:
+            trash.release(name)
+            raise
         try:
             proven.require_moved(trash, name)
             # The two paths may lead to one file, which only a missing file shows everywhere.
             kept.require_unchanged()
-        except PictureRefused:
-            _move_back(trash, name, proven)
-            raise
-    return Trashed(marked, trash.path, name)
+        except PictureRefused as refusal:
+            if _move_back(trash, name, proven):
+                raise
+            where = f"it stays in the trash ({printable(trash.path)})"
+            raise PictureRefused(f"{refusal}, and another file is in its place: {where}") from None
+    return trashed
 
 
 def dump(trashed: Trashed) -> str:
@@ -98,7 +112,8 @@ def load(text: str) -> Trashed:
 
 
 def put_back(trashed: Trashed) -> None:
-    """Move a picture from the trash back to its path. Never overwrites a file.
+    """Move a picture from the trash back to its path. Never overwrites a file. A picture that is
+    still at its path, because it was recorded and never moved, stays there.
 
     Raises ``PictureRefused``, and moves nothing, if the trash does not have its bytes any more, or
     if its directory is gone or has a file of that name.
@@ -109,6 +124,9 @@ def put_back(trashed: Trashed) -> None:
         parent, name = parent_and_name(picture.path)
         try:
             directory = root.directory(parent)
+            if not trash.has(trashed.name) and _is_at_path(root, picture):
+                trash.release(trashed.name)
+                return
             _require_bytes_in_trash(trash, trashed)
             moving.move_out(trash.files, trashed.name, directory, name)
         except FileExistsError:
@@ -182,46 +200,69 @@ def _proven(picture: KnownPicture, what: str) -> Iterator[_Proven]:
             file,
             Fingerprint.of(os.fstat(file.fileno())),
         )
-        if _sha256_of(file, what) != picture.sha256:
+        if not _has_bytes_of(picture, file, what):
             raise PictureRefused(f"{what} has changed since it was compared")
         proven.require_unchanged()
         yield proven
 
 
-def _sha256_of(file: BinaryIO, what: str) -> bytes:
+def _has_bytes_of(picture: KnownPicture, file: BinaryIO, what: str) -> bool:
+    """Returns whether this open file has the bytes that were compared. Raises ``PictureRefused``.
+    A file of another size is not read, and no more than that size: it may be endless, or grow."""
+    left = picture.fingerprint.size
+    if os.fstat(file.fileno()).st_size != left:
+        return False
     digest = hashlib.sha256()
     try:
-        while block := file.read(_BLOCK_BYTES):
+        while left and (block := file.read(min(left, _BLOCK_BYTES))):
             digest.update(block)
+            left -= len(block)
     except OSError as error:
         raise PictureRefused(f"{what} cannot be read: {error.strerror}") from None
-    return digest.digest()
+    return digest.digest() == picture.sha256
 
 
-def _move(proven: _Proven, trash: TrashDirectory, now: float) -> bytes:
-    """Move the file into the trash. Returns its name there."""
+def _reserve(proven: _Proven, trash: TrashDirectory, now: float) -> bytes:
+    """The name that the file gets in the trash."""
     try:
-        name = trash.reserve(proven.path, now)
-        try:
-            moving.move_in(proven.directory, proven.name, trash.files, name)
-        except BaseException:
-            trash.release(name)
-            raise
+        return trash.reserve(proven.path, now)
+    except OSError as error:
+        raise _immovable(error) from None
+
+
+def _move(proven: _Proven, trash: TrashDirectory, name: bytes) -> None:
+    """Move the file into the trash."""
+    try:
+        moving.move_in(proven.directory, proven.name, trash.files, name)
     except OSError as error:
         if error.errno == errno.EXDEV:
             raise PictureRefused("there is no trash on its file system") from None
-        raise PictureRefused(
-            f"it cannot be moved to the trash: {error.strerror or error}"
-        ) from None
-    return name
+        raise _immovable(error) from None
 
 
-def _move_back(trash: TrashDirectory, name: bytes, proven: _Proven) -> None:
-    """Undo a move. If something else is in the file's place by now, the file stays in the trash,
-    from where a person can restore it."""
-    with suppress(OSError):
+def _immovable(error: OSError) -> PictureRefused:
+    return PictureRefused(f"it cannot be moved to the trash: {error.strerror or error}")
+
+
+def _move_back(trash: TrashDirectory, name: bytes, proven: _Proven) -> bool:
+    """Undo a move. Returns false if the file stays in the trash, because something else is in its
+    place by now. A person can restore it from there."""
+    try:
         moving.move_out(trash.files, name, proven.directory, proven.name)
-        trash.release(name)
+    except OSError:
+        return not trash.has(name)
+    trash.release(name)
+    return True
+
+
+def _is_at_path(root: OpenFolder, picture: KnownPicture) -> bool:
+    """Returns whether the picture's path has its bytes. Raises ``PictureRefused``."""
+    try:
+        file = open_file(root, picture.path)
+    except PictureRefused:
+        return False
+    with file:
+        return _has_bytes_of(picture, file, "the file in its place")
 
 
 def _require_bytes_in_trash(trash: TrashDirectory, trashed: Trashed) -> None:
@@ -229,5 +270,5 @@ def _require_bytes_in_trash(trash: TrashDirectory, trashed: Trashed) -> None:
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     descriptor = os.open(trashed.name, flags, dir_fd=trash.files)
     with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
-        if _sha256_of(file, "the file in the trash") != trashed.picture.sha256:
+        if not _has_bytes_of(trashed.picture, file, "the file in the trash"):
             raise PictureRefused("the file in the trash is another one")

@@ -66,7 +66,7 @@ class TrashDirectory:
                 file.write(text.encode("ascii"))
                 file.flush()
                 os.fsync(descriptor)
-            if not self._has(name):
+            if not self.has(name):
                 return name
             self.release(name)
         raise FileExistsError("the trash has too many files of this name")
@@ -76,7 +76,8 @@ class TrashDirectory:
         with suppress(OSError):
             os.unlink(name + b".trashinfo", dir_fd=self.info)
 
-    def _has(self, name: bytes) -> bool:
+    def has(self, name: bytes) -> bool:
+        """Returns whether a file in the trash has this name. Raises ``OSError``."""
         try:
             os.stat(name, dir_fd=self.files, follow_symlinks=False)
         except FileNotFoundError:

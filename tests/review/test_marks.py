@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import sqlite3
 import stat
 from collections.abc import Iterator
@@ -68,6 +69,30 @@ def test_the_last_action_is_undone_first_and_old_ones_are_forgotten(
         undone.append(action.undo["groups"])
         marks.remove_action(action.number)
     assert undone == [[4], [3], [2]]
+
+
+def test_the_moves_of_an_action_are_forgotten_with_it(marks: Marks) -> None:
+    action, other = marks.add_action("trash", {}), marks.add_action("trash", {})
+    first = marks.add_move(action, FIRST, "{}")
+    marks.add_move(action, SECOND, "{}")
+    marks.add_move(other, OTHER, "{}")
+    assert [each.mark for each in marks.moves(action)] == [FIRST, SECOND]
+    marks.remove_move(first)
+    assert [each.mark for each in marks.moves(action)] == [SECOND]
+    marks.remove_action(action)
+    assert marks.moves(action) == []
+    assert [each.mark for each in marks.moves(other)] == [OTHER]
+
+
+def test_while_a_decision_is_carried_out_no_other_page_carries_one_out(
+    tmp_path: Path, marks: Marks
+) -> None:
+    lock = tmp_path / "review" / "marks.sqlite3.lock"
+    with marks.one_decision(), lock.open() as other_page, pytest.raises(BlockingIOError):
+        fcntl.flock(other_page, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with lock.open() as other_page:
+        fcntl.flock(other_page, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    assert stat.S_IMODE(lock.stat().st_mode) == 0o600
 
 
 def test_every_change_has_another_version(tmp_path: Path, marks: Marks) -> None:

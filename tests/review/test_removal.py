@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import sys
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from snoopsync.review import moving
 from tests.review.conftest import SIZE
 from tests.support.page_client import PageClient
 from tests.support.pictures import encode, photo
@@ -165,3 +170,66 @@ def test_the_script_moves_the_marked_files_after_a_proof(
     assert done.returncode == 0, done.stderr
     assert names(home) == {"b.png", "x.jpg"}
     assert {path.name for path in into.iterdir()} == {"a.png", "c.png", "a small.jpg", "x2.jpg"}
+
+
+#: Moves all marked files, and kills itself around the second move.
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from snoopsync.config.file import load_config
+from snoopsync.review import moving
+from snoopsync.review.entry import Entry
+from snoopsync.review.parts import opened_parts
+
+move_in, moves = moving.move_in, []
+
+def move(*arguments):
+    moves.append(arguments)
+    if sys.argv[1] == "after" or len(moves) == 1:
+        move_in(*arguments)
+    if len(moves) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+moving.move_in = move
+config = load_config(Path("config/snoopsync/config.yaml"), os.environ)
+with opened_parts(config, Entry(0, lambda: 0.0), Path("thumbnails"), has_trash=True) as parts:
+    parts.removal.move_to_trash(None)
+"""
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_what_a_killed_page_has_moved_can_be_put_back(home: Installation, moment: str) -> None:
+    with reviewing(home, trash=True) as page:
+        keep_all(PageClient(page))
+    before = names(home)
+    killed = subprocess.run(
+        [sys.executable, "-c", _KILLED, moment], env=home.environment, cwd=home.home, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert len(trashed(home)) == (2 if moment == "after" else 1)
+    with reviewing(home, trash=True) as page:
+        client = PageClient(page)
+        assert client.post("/api/undo") == {"undone": "trash", "groups": ["1"], "refused": []}
+        assert (names(home), trashed(home)) == (before, set())
+        assert client.get("/api/marked")["count"] == 4
+
+
+def test_another_page_undoes_nothing_before_all_files_are_moved(
+    home: Installation, client: PageClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep_all(client)
+    before = names(home)
+    move_in = moving.move_in
+    with reviewing(home) as page, ThreadPoolExecutor() as threads:
+        other = PageClient(page)
+        undone: list[Future[Any]] = []
+
+        def move(source: int, name: bytes, own: int, new_name: bytes) -> None:
+            undone.append(threads.submit(other.post, "/api/undo"))
+            move_in(source, name, own, new_name)
+
+        monkeypatch.setattr(moving, "move_in", move)
+        assert client.post("/api/marked/trash")["moved"] == 4
+        answers = [each.result() for each in undone]
+    assert [each["undone"] for each in answers].count("trash") == 1
+    assert (names(home), trashed(home)) == (before, set())

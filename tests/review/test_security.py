@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 from unittest import mock
 
 import pytest
@@ -18,6 +20,7 @@ from tests.review.conftest import mirrored, path_of
 from tests.support.page_client import PageClient
 from tests.support.process import Installation
 from tests.support.reviewing import Reviewed, reviewing
+from tests.support.users import OTHER, needs_root
 
 #: Values that would lead out of a directory, or mean something to a program.
 _TRAVERSALS = (
@@ -166,6 +169,24 @@ def test_the_cookie_of_another_page_is_refused(home: Installation, page: Reviewe
         for value in (*stolen.values(), "", "x", "ü"):
             headers = {"Cookie": f"{name}={value}".encode().decode("latin-1")}
             assert stranger.send("GET", "/api/groups", headers).status_code == 401
+
+
+@needs_root
+def test_a_cookie_that_another_user_learned_is_refused(client: PageClient) -> None:
+    program = (
+        "import encodings.idna, http.client, os, sys\n"
+        "os.setuid(int(sys.argv[3]))\n"
+        "connection = http.client.HTTPConnection('127.0.0.1', int(sys.argv[1]))\n"
+        "connection.request('GET', '/', headers={'Cookie': sys.argv[2]})\n"
+        "print(connection.getresponse().status)"
+    )
+    [(name, value)] = client.session.cookies.get_dict().items()
+    arguments = [sys.executable, "-c", program, str(client.page.port)]
+    arguments.append(f"{name}={value}")
+    for user, status in ((os.geteuid(), "200"), (OTHER, "401")):
+        command = [*arguments, str(user)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == status
 
 
 def test_every_answer_has_the_headers_that_protect_it(client: PageClient) -> None:

@@ -153,6 +153,16 @@ def test_both_files_must_have_the_bytes_that_were_compared(
     assert path.exists()
 
 
+@pytest.mark.parametrize("name", ["trip/copy.jpg", "original.jpg"])
+def test_a_file_of_another_size_is_not_read(
+    folder: Path, home: Path, marked: KnownPicture, keep: KnownPicture, name: str
+) -> None:
+    os.truncate(folder / name, 1 << 42)  # takes no space, and hours to read
+    with pytest.raises(PictureRefused, match="has changed since it was compared"):
+        move_to_trash(marked, keep, home, NOW)
+    assert not files_in(home)
+
+
 @pytest.mark.parametrize("sha256", [None, b""])
 def test_what_was_never_compared_is_not_moved(
     folder: Path, home: Path, marked: KnownPicture, keep: KnownPicture, sha256: bytes | None
@@ -302,14 +312,14 @@ def test_the_move_back_overwrites_nothing(
     keep: KnownPicture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The file stays in the trash then, with its information."""
+    """The file stays in the trash then, with its information, and the person learns that."""
 
     def require_moved(*_: object) -> None:
         (folder / "trip/copy.jpg").write_bytes(b"a new picture")
         raise PictureRefused("refused")
 
     monkeypatch.setattr(trash._Proven, "require_moved", require_moved)
-    with pytest.raises(PictureRefused, match="refused"):
+    with pytest.raises(PictureRefused, match=r"refused, .* it stays in the trash"):
         move_to_trash(marked, keep, home, NOW)
     assert (folder / "trip/copy.jpg").read_bytes() == b"a new picture"
     assert files_in(home)["files/copy.jpg"] == MARKED
@@ -326,6 +336,26 @@ def test_a_file_is_put_back(
     put_back(load(dump(move_to_trash(marked, keep, home, NOW))))
     assert files_in(folder) == before
     assert not files_in(home)
+
+
+def test_a_file_that_was_recorded_and_never_moved_stays_in_its_place(
+    folder: Path, home: Path, marked: KnownPicture, keep: KnownPicture
+) -> None:
+    recorded: list[Trashed] = []
+
+    def record(trashed: Trashed) -> None:
+        recorded.append(trashed)
+        raise PictureRefused("the page stops here")
+
+    before = files_in(folder)
+    with pytest.raises(PictureRefused, match="the page stops here"):
+        move_to_trash(marked, keep, home, NOW, record)
+    check_nothing_moved(folder, home)
+    put_back(recorded[0])
+    assert files_in(folder) == before
+    (folder / "trip/copy.jpg").write_bytes(b"another picture")
+    with pytest.raises(PictureRefused, match="cannot be moved back"):
+        put_back(recorded[0])
 
 
 def test_putting_back_overwrites_nothing(

@@ -258,8 +258,8 @@ def test_damage_that_a_command_finds_is_reported_to_it_and_repaired_by_the_servi
     request = {"command": "restore", "members": [["tests.a", "00"], ["tests.b", "01"]]}
     with home.running() as service:
         begun = len(service.lines)
-        # While nothing happens in the folder, only what a command asks for reads this table.
-        overwrite_table(home.state, "decision_member")
+        # While nothing happens in the folder, only what a command asks for reads this index.
+        overwrite_start(home.state, "decision_member_content")
         (answer,) = ask(home.state, request)
         assert f"{home.state} is damaged" in answer["error"]
         assert answer["exit_code"] == 1
@@ -272,8 +272,8 @@ def test_damage_that_a_command_finds_is_reported_to_it_and_repaired_by_the_servi
     mirrored.must_be_as_before()
 
 
-def overwrite_table(state: Path, name: str) -> None:
-    """Damage the file where this table begins, while a service has it open."""
+def overwrite_start(state: Path, name: str) -> None:
+    """Damage the file where this table or index begins, while a service has it open."""
     with closing(sqlite3.connect(state, isolation_level=None)) as database:
         # After a change by somebody else, no page that was read before is taken for what it was.
         database.execute("UPDATE fact SET value = value")

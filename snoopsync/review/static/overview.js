@@ -35,7 +35,7 @@ function figures(status) {
   const figure = (number, words, href) =>
     make("div", { className: "panel" }, make("p", { className: "figure-number" }, number), make(href ? "a" : "p", href ? { href } : { className: "quiet" }, words));
   const shown = [
-    figure(status.duplicate_groups_open.toLocaleString("en"), "groups to decide", "/"),
+    figure(status.groups_to_decide.toLocaleString("en"), status.groups_to_decide === 1 ? "group to decide" : "groups to decide", "/"),
     status.marks ? figure(status.marks.count.toLocaleString("en"), `marked, ${bytes(status.marks.bytes)}`, "/marked") : null,
     figure(status.to_compare.toLocaleString("en"), "images to compare"),
     figure(sum(status.folders, "failed"), "failed", "/failed"),

@@ -150,6 +150,6 @@ def test_the_overview_says_what_status_says(
     status = archive.installation.status()
     for reason in status["reasons"]:
         window.until_text("#overview", reason)
-    window.until_text(".figures", "groups to decide")
+    window.until_text(".figures", "1\n\ngroup to decide")
     window.until_text("#overview table", "pictures")
     window.until_text("#overview", "not running")

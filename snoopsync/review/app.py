@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -18,10 +20,16 @@ from snoopsync.core.errors import SnoopsyncError
 from snoopsync.core.model import printable
 from snoopsync.review.entry import Entry
 from snoopsync.review.requests import BadRequest
-from snoopsync.review.security import Guard, Hosts
+from snoopsync.review.security import Guard, Hosts, content_policy
 
 _HERE = Path(__file__).parent
 STATIC = _HERE / "static"
+
+#: The style of a page that is refused. It is in the page, because a browser that has not entered
+#: gets no other file. The page's content policy allows this style alone, by its hash.
+_REFUSED_STYLE = (_HERE / "templates" / "refused.css").read_text(encoding="utf-8")
+_REFUSED_HASH = base64.b64encode(hashlib.sha256(_REFUSED_STYLE.encode()).digest()).decode()
+_REFUSED_HEADERS = {"Content-Security-Policy": content_policy(f"'sha256-{_REFUSED_HASH}'")}
 
 #: Does the work of a request on a thread, and returns what is sent as JSON.
 Work = Callable[[], dict[str, Any]]
@@ -63,7 +71,8 @@ class Pages:
         if "text/html" not in request.headers.get("accept", ""):
             return AsciiJSON({"error": message}, status)
         template = self._templates.get_template("refused.html")
-        return HTMLResponse(template.render(title=title, message=message), status)
+        text = template.render(title=title, message=message, style=_REFUSED_STYLE)
+        return HTMLResponse(text, status, _REFUSED_HEADERS)
 
 
 async def answer(work: Work) -> Response:

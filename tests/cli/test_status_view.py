@@ -62,7 +62,7 @@ def test_odd_names_stay_on_one_line() -> None:
     _, line, left_out = status_lines(status(odd))
     assert line.startswith("a\\nb: ok")
     assert line.endswith("/srv/a\\nb")
-    assert left_out == "a\\nb: left out: 1 symlink"
+    assert left_out == "a\\nb: left out: 1 symbolic link"
 
 
 @pytest.mark.integration

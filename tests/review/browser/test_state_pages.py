@@ -40,11 +40,13 @@ def test_held_deletions_are_shown_and_approved(
     held(archive)
     open_review("/held")
     window.until_text("#folders h2", "pictures: 10 deletions")
+    window.until_text("#lead", "disappeared from your folders")
     window.until_text("#folders .card", "11.jpg")
     window.click("#folders .button.primary")
     window.until_text("dialog[open]", "Delete 10 images of pictures?")
     window.click("dialog[open] button[value=confirm]")
     window.until_text("#list-end", "No deletion is held")
+    assert not window.texts("#lead")
     archive.resync()
     assert archive.installation.status()["folders"][0]["images"] == 2
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,11 @@ class Pages:
     def render(self, template: str, request: Request, page: str) -> Response:
         """A page for the session of the request."""
         text = self._templates.get_template(template).render(
-            csrf_token=request.scope["session"].csrf_token, page=page, has_trash=self._has_trash
+            csrf_token=request.scope["session"].csrf_token,
+            page=page,
+            has_trash=self._has_trash,
+            # Where the script moves the marked files, unless the person names another directory.
+            script_directory=printable(_script_directory()),
         )
         return HTMLResponse(text)
 
@@ -73,6 +78,11 @@ class Pages:
         template = self._templates.get_template("refused.html")
         text = template.render(title=title, message=message, style=_REFUSED_STYLE)
         return HTMLResponse(text, status, _REFUSED_HEADERS)
+
+
+def _script_directory() -> str:
+    # Path.expanduser raises for a user without a home directory.
+    return os.path.expanduser("~/duplicates")  # noqa: PTH111
 
 
 async def answer(work: Work) -> Response:

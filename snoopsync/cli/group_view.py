@@ -79,6 +79,8 @@ def _cells(group: Group, image: GroupImage, *, human: bool) -> tuple[str, str, s
     is_first = image is group.images[0]
     rank = "-" if likeness is None else str(likeness.rank)
     kind = "-" if likeness is None or likeness.kind is None else printable(likeness.kind)
+    if human and kind == "reencoded":
+        kind = "re-encoded"  # as the review page writes it
     if is_first and group.keep is not None:
         rank, kind = "", "keep"
     elif is_first and human:

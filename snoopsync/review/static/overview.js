@@ -47,7 +47,7 @@ function figures(status) {
 const sum = (folders, name) => folders.reduce((all, folder) => all + (folder[name] ?? 0), 0).toLocaleString("en");
 
 function folders(rows) {
-  const columns = ["Folder", "State", "Images", "Pending", "Failed", "Held", "Last scan"];
+  const columns = ["Folder", "State", "Images", "Waiting", "Failed", "Held", "Last scan"];
   const body = rows.map((folder) =>
     make(
       "tr",

@@ -154,4 +154,6 @@ def test_the_overview_says_what_status_says(
         window.until_text("#overview", reason)
     window.until_text(".figures", "1\n\ngroup to decide")
     window.until_text("#overview table", "pictures")
+    window.until_text("#overview table", "Waiting")
+    window.until_text(".figures", "marked, 0 bytes")
     window.until_text("#overview", "not running")

@@ -158,6 +158,16 @@ def embedded_finding(path: Path, *, known: bool) -> Finding:
         return error(COLLECTION, problem, fix or "restore the file", CollectionError)
 
 
+def interpreter_finding() -> Finding | None:
+    """A finding if this user may not run Python, which decodes the pictures in processes of its
+    own."""
+    if os.access(sys.executable, os.X_OK):
+        return None
+    fix = "install snoopsync where all users can run it, for example in /opt/snoopsync"
+    message = f"this user may not run {printable(sys.executable)}: no picture can be added"
+    return error(DECODERS, message, fix, SnoopsyncError)
+
+
 def missing_libraries() -> dict[str, str]:
     """The packages of the embedded collection that can't be imported, each with the reason."""
     # In separate processes: importing a package that was built for another CPU can crash.

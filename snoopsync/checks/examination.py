@@ -15,6 +15,7 @@ from snoopsync.checks.collection import (
     ask_service,
     decoder_findings,
     embedded_finding,
+    interpreter_finding,
     library_findings,
     missing_libraries,
     service_findings,
@@ -138,6 +139,9 @@ def _collection(
     else:
         if checked.is_valid("state"):
             yield embedded_finding(embedded_path(config.state), known=known)
+        if (found := interpreter_finding()) is not None:
+            yield found
+            return
         missing = missing_libraries()
         yield from library_findings(missing)
         if not missing:

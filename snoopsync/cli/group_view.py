@@ -50,7 +50,8 @@ def _line(group: Group, image: GroupImage) -> str:
 def _print_block(console: Console, group: Group, links: FileLinks, now: float) -> None:
     facts = [images(len(group.images))]
     if group.waste_bytes:
-        facts.append(f"{decimal(group.waste_bytes)} could be freed")
+        at_least = "" if group.keep is not None else "at least "
+        facts.append(f"{at_least}{decimal(group.waste_bytes)} can be freed")
     if group.is_open:
         facts.append(f"found {ago(group.found_at, now)}")
     else:
@@ -78,8 +79,12 @@ def _cells(group: Group, image: GroupImage, *, human: bool) -> tuple[str, str, s
     is_first = image is group.images[0]
     rank = "-" if likeness is None else str(likeness.rank)
     kind = "-" if likeness is None or likeness.kind is None else printable(likeness.kind)
+    if human and kind == "reencoded":
+        kind = "re-encoded"  # as the review page writes it
     if is_first and group.keep is not None:
         rank, kind = "", "keep"
+    elif is_first and human:
+        rank, kind = "", ""  # the others are compared with this one
     width, height = side.facts.get("width"), side.facts.get("height")
     pixels = "-" if width is None or height is None else f"{width}x{height}"
     size = "-" if side.size_bytes is None else str(side.size_bytes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import click
 
@@ -34,6 +35,14 @@ class Named:
         """The record of the image at a path: a file, or ``FOLDER/PATH`` as in a list."""
         records = map(self._state.record_at, self.rel_paths(name))
         return next((record for record in records if record is not None), None)
+
+    def file(self, name: str) -> Path:
+        """The file at a path; otherwise that of the image with this name in a list. A path without
+        either is returned as it is."""
+        record = None if os.path.lexists(name) else self.record(name)
+        if record is None:
+            return Path(name)
+        return Path(self._roots[record.rel_path.folder], os.fsdecode(record.rel_path.path))
 
     def rel_paths(self, name: str) -> Iterator[RelPath]:
         """What a name may mean: the file at this path, or ``FOLDER/PATH`` as in a list."""

@@ -121,19 +121,22 @@ def search(context: Context, image: Path, as_json: bool) -> Exit:
     """Find pictures in the collection that are similar to a file.
 
     The most similar come first: rank 0 is the same picture, and larger ranks are less similar. The
-    kind describes how one differs from the other. The file need not be in a mirrored folder.
+    kind describes how one differs from the other. The file need not be in a mirrored folder. IMAGE
+    may also be FOLDER/PATH, as in a list.
     """
     config = context.installation()
+    with reading(config) as database:
+        file = Named(config, database).file(str(image))
     with opened_collection(config, make=False) as inner:
         breaker = CircuitBreaker(RetryPolicy(max_outage_seconds=COMMAND_PATIENCE_SECONDS))
         try:
-            matches = RetryingCollection(inner, breaker).search_images(image)["results"]
+            matches = RetryingCollection(inner, breaker).search_images(file)["results"]
         except OSError as error:
             raise click.ClickException(f"{printable(str(image))}: {error.strerror}") from None
         except Refused as error:
             raise click.ClickException(f"{printable(str(image))}: {error.message}") from None
     with reading(config) as database:
-        record = Named(config, database).record(str(image))
+        record = Named(config, database).record(str(file))
         # No image has the empty ID, which stands for a file that is not mirrored.
         searched = KeepCandidate("") if record is None else _candidate(config, record)
         found = [_search_result(config, State(database), searched, match) for match in matches]

@@ -83,12 +83,13 @@ def review(
     """
     _require_extra()
     if os.geteuid() == 0:
-        raise click.UsageError(_ROOT.format(user=_other_user(context)))
+        raise click.ClickException(_ROOT.format(user=_other_user(context)))
     config = context.installation()
     cache = cache_directory()
     if cache is None:
         raise no_home("$XDG_CACHE_HOME", "XDG_CACHE_HOME")
     # Imported late: only this command needs the libraries.
+    from snoopsync.review.entry import TOKEN_SECONDS
     from snoopsync.review.server import entrance, open_listener, opened_in_browser, serving
 
     stop = threading.Event()
@@ -105,7 +106,10 @@ def review(
         ) as (server, entry),
     ):
         address = entrance(listener, entry)
-        click.echo(f"{address}\nThis address is valid for 60 seconds, once. Ctrl-C stops the page.")
+        click.echo(
+            f"Open this address in your browser within {TOKEN_SECONDS:.0f} seconds: {address}\n"
+            "It works once. Ctrl-C stops the page."
+        )
         with nullcontext() if no_browser else opened_in_browser(address):
             while server.is_running and not stop.wait(_LOOK_SECONDS):
                 pass
@@ -114,7 +118,8 @@ def review(
 
 _ROOT = (
     "the page does not run as root: it shows pictures, and moves files, with the rights of whoever"
-    " starts it. Run it as the user who owns the pictures: sudo -u {user} snoopsync review"
+    " starts it. Run it as the user who owns the pictures and whose state it is: sudo -u {user}"
+    " snoopsync review"
 )
 
 

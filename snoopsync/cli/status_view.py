@@ -54,8 +54,8 @@ def status_lines(status: Status) -> Iterator[str]:
     if status.doing is not None:
         yield status.doing
     for folder in status.folders:
-        name, state, *counts, scanned, path = _cells(folder, status.now)
-        count = "{} images, {} waiting, {} failed, {} held".format(*counts)
+        name, state, _, *counts, scanned, path = _cells(folder, status.now)
+        count = "{}, {} waiting, {} failed, {} held".format(images(folder.counts.images), *counts)
         yield f"{name}: {state}, {count}, scanned {scanned}, {path}"
     for remark in _remarks(status):
         yield f"- {remark}"
@@ -98,8 +98,9 @@ def _notes(status: Status) -> Iterator[str]:
             f"{to_renew} sent again at low priority, because the collection describes pictures in a"
             " new way"
         )
-    if status.duplicates_open:
-        yield f"{counted(status.duplicates_open, 'open duplicate')} (snoopsync duplicates)"
+    if status.duplicate_groups_open:
+        groups = counted(status.duplicate_groups_open, "group")
+        yield f"{groups} of duplicates (snoopsync duplicates)"
     if status.to_compare:
         yield f"{images(status.to_compare)} not yet searched for duplicates"
 

@@ -28,7 +28,8 @@
         ├── Unauthorized          401, 403: the keys or the clock are wrong
         └── Refused               any other 4xx: a retry would fail too
             ├── NotFound          404
-            └── Conflict          409
+            ├── Conflict          409
+            └── Undecodable       the picture can't be decoded on this machine
 
 ``CollectionError.permanent``: whether the same request would fail again.
 ``CollectionError.concerns_all``: whether every other request would fail too.
@@ -230,3 +231,11 @@ class NotFound(Refused):
 
 class Conflict(Refused):
     """409: the collection already has an image with this ID."""
+
+
+class Undecodable(Refused):
+    """This machine can't decode the picture. ``status``: what a service answers for such a picture;
+    no service has answered yet, so the text of the error is the message alone."""
+
+    def __str__(self) -> str:
+        return self.message

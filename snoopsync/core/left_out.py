@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from snoopsync.core.model import printable
+from snoopsync.core.text import counted
 
 #: How many suffixes ``describe`` names for each reason: the most frequent ones.
 _NAMED_SUFFIXES = 5
@@ -46,6 +47,21 @@ class LeftOut(StrEnum):
 #: Files with these reasons are counted by suffix.
 _SUFFIXES_MATTER = frozenset({LeftOut.UNSUPPORTED, LeftOut.OTHER_TYPE, LeftOut.NOT_INCLUDED})
 
+#: The reasons in words, for one and for several.
+_WORDS = {
+    LeftOut.SYMLINK: ("symbolic link", "symbolic links"),
+    LeftOut.UNSUPPORTED: ("picture in an unsupported format", "pictures in unsupported formats"),
+    LeftOut.OTHER_TYPE: ("file of another type", "files of other types"),
+    LeftOut.NOT_INCLUDED: ("file that is not included", "files that are not included"),
+    LeftOut.EXCLUDED: ("excluded file or directory", "excluded files or directories"),
+    LeftOut.OTHER_PROGRAM: (
+        "file or directory of another program",
+        "files or directories of other programs",
+    ),
+    LeftOut.SPECIAL: ("special file", "special files"),
+    LeftOut.UNREADABLE: ("unreadable file or directory", "unreadable files or directories"),
+}
+
 #: Numbers by reason and then by suffix (in lower case, with its dot; ``""`` for none).
 LeftOutCounts = dict[str, dict[str, int]]
 
@@ -75,10 +91,11 @@ def totals(counts: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
 
 
 def describe(counts: Mapping[str, Mapping[str, int]]) -> str:
-    """The counts in words: ``20 unsupported (.cr2 12, .dng 8), 3 symlink``. Empty if nothing is
-    left out."""
+    """The counts in words: ``3 symbolic links, 2 files of other types (.md 1, .txt 1)``. Empty if
+    nothing is left out."""
     return ", ".join(
-        f"{number} {reason}{_suffixes(counts[reason])}" for reason, number in totals(counts).items()
+        f"{counted(number, *_WORDS[LeftOut(reason)])}{_suffixes(counts[reason])}"
+        for reason, number in totals(counts).items()
     )
 
 
@@ -86,6 +103,8 @@ def _suffixes(by_suffix: Mapping[str, int]) -> str:
     named = sorted((-number, suffix) for suffix, number in by_suffix.items() if suffix)
     if not named:
         return ""
+    if len(by_suffix) == 1:
+        return f" ({printable(named[0][1])})"
     shown = ", ".join(
         f"{printable(suffix)} {-number}" for number, suffix in named[:_NAMED_SUFFIXES]
     )

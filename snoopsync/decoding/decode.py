@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError, _imaging
 
-from snoopsync.core.errors import Refused
+from snoopsync.core.errors import Refused, Undecodable
 from snoopsync.decoding import border, pdq, pixels, tiff
 from snoopsync.decoding.evidence import evidence_of
 from snoopsync.decoding.features import COLOUR_SIDE, Features, Thumbnail
@@ -249,12 +249,12 @@ def refusing(kind: str | None = None) -> Iterator[None]:
     except Image.DecompressionBombError as error:
         raise too_many_pixels() from error
     except UnidentifiedImageError as error:
-        raise Refused(
+        raise Undecodable(
             f"not a supported picture ({FORMATS_TEXT}), or damaged at its start",
             status=415,
         ) from error
     except Exception as error:  # codecs that read hostile bytes may raise any error
-        raise Refused(_reason(kind, error), status=415) from error
+        raise Undecodable(_reason(kind, error), status=415) from error
 
 
 def _reason(kind: str | None, error: Exception) -> str:

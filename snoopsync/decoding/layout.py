@@ -20,7 +20,7 @@ import struct
 from datetime import datetime
 from typing import NamedTuple
 
-from snoopsync.core.errors import Refused
+from snoopsync.core.errors import Refused, Undecodable
 from snoopsync.decoding.evidence import FileEvidence
 from snoopsync.decoding.features import (
     CODE_BYTES,
@@ -207,7 +207,7 @@ def _printable(text: str) -> str:
 def _refusal(body: bytes) -> Refused:
     (status,) = _STATUS.unpack_from(body)
     reason = body[_STATUS.size : _STATUS.size + _MOST_REASON_BYTES].decode("utf-8", "replace")
-    return Refused(_printable(reason), status=status if status in _STATUSES else 415)
+    return Undecodable(_printable(reason), status=status if status in _STATUSES else 415)
 
 
 def _features(body: bytes, sha256: bytes, size_bytes: int) -> Features:

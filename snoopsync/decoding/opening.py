@@ -13,7 +13,7 @@ import PIL.MpoImagePlugin
 import PIL.WebPImagePlugin  # noqa: F401
 from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
-from snoopsync.core.errors import Refused
+from snoopsync.core.errors import Refused, Undecodable
 from snoopsync.decoding import jpeg, png, tiff
 from snoopsync.decoding.formats import PILLOW_KINDS
 
@@ -74,7 +74,7 @@ def open_picture(content: io.BytesIO, shrink: Shrink = shrink_to_working_side) -
 
 def too_many_pixels() -> Refused:
     """The refusal of a picture with too many pixels."""
-    return Refused(
+    return Undecodable(
         f"too large to decode: more than {MAX_PIXELS // 1_000_000} million pixels", status=413
     )
 
@@ -99,7 +99,7 @@ def _open_jpeg(content: io.BytesIO, shrink: Shrink) -> OpenedPicture:
 
 def _check_work(structure: jpeg.JpegStructure) -> None:
     if structure.scans > jpeg.MAX_SCANS:
-        raise Refused(
+        raise Undecodable(
             f"a JPEG with more than {jpeg.MAX_SCANS} scans, which takes too long to decode",
             status=413,
         )
@@ -108,7 +108,7 @@ def _check_work(structure: jpeg.JpegStructure) -> None:
     if structure.scans > 1 and pixels > MAX_PIXELS:
         raise too_many_pixels()
     if structure.scans * pixels > MAX_SCANNED_PIXELS:
-        raise Refused(
+        raise Undecodable(
             f"too much work to decode: {structure.scans} scans of"
             f" {pixels // 1_000_000} million pixels",
             status=413,
@@ -118,7 +118,7 @@ def _check_work(structure: jpeg.JpegStructure) -> None:
 
 
 def _pixels_missing() -> Refused:
-    return Refused("a truncated JPEG: the file ends before the last pixel", status=415)
+    return Undecodable("a truncated JPEG: the file ends before the last pixel", status=415)
 
 
 def _with_end(content: io.BytesIO, shrink: Shrink | None) -> io.BytesIO:
@@ -164,7 +164,7 @@ def _open_heif(content: io.BytesIO) -> Image.Image:
         # Imported late: it takes 5 MiB, is needed only for HEIC, and may not be installed.
         from pillow_heif import HeifImageFile
     except ImportError as error:
-        raise Refused(
+        raise Undecodable(
             "HEIC needs pillow-heif: pip install 'snoopsync[embedded]'", status=415
         ) from error
     image: Image.Image = HeifImageFile(content)

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from snoopsync.core.errors import Refused, Unavailable
+from snoopsync.core.errors import Refused, Unavailable, Undecodable
 from snoopsync.core.events import Event, deferred_events, log_event
 from snoopsync.decoding.layout import InvalidAnswer
 from snoopsync.decoding.messages import MESSAGE_BYTES, receive_answer
@@ -248,19 +248,19 @@ class Pool:
             try:
                 return self._decode_once(picture, question, read, most_bytes)
             except _TooSlow:
-                raise Refused(
+                raise Undecodable(
                     f"takes longer than {self.limits.wall_seconds:.0f} s to decode", status=415
                 ) from None
             except _DecoderDied as died:
                 if _was_signal(died.status, signal.SIGXCPU):
-                    raise Refused(
+                    raise Undecodable(
                         f"takes more than {self.limits.cpu_seconds} s of processor time to decode",
                         status=415,
                     ) from None
                 # Without a status, all decoders were ended, which this picture did not cause.
                 deaths += died.status is not None
                 if deaths >= _TRIES:
-                    raise Refused(
+                    raise Undecodable(
                         f"cannot be decoded: the decoder crashes ({_in_words(died.status)})",
                         status=415,
                     ) from None

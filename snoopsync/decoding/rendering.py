@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from PIL import Image, ImageCms
 
-from snoopsync.core.errors import Refused
+from snoopsync.core.errors import Refused, Undecodable
 from snoopsync.decoding import tiff
 from snoopsync.decoding.decode import (
     TO_UPRIGHT,
@@ -48,7 +48,7 @@ def draw(picture: BinaryIO, question: bytes) -> bytes:
     except Refused as refusal:
         return pack_refusal(refusal)
     except MemoryError:
-        return pack_refusal(Refused("takes too much memory to decode", status=413))
+        return pack_refusal(Undecodable("takes too much memory to decode", status=413))
 
 
 def draw_prepare() -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-from snoopsync.core.errors import Refused
+from snoopsync.core.errors import Undecodable
 from snoopsync.core.protocol import ImageSource
 
 #: The largest file that is read. A larger file is unlikely to be a picture, and would fill the
@@ -75,9 +75,9 @@ def _read(file: BinaryIO) -> PictureFile:
             digest.update(chunk)
             size_bytes += copy.write(chunk)
             if size_bytes > MAX_BYTES:
-                raise Refused(f"the file is larger than {MAX_BYTES // 2**20} MiB", status=413)
+                raise Undecodable(f"the file is larger than {MAX_BYTES // 2**20} MiB", status=413)
         if not size_bytes:
-            raise Refused("the file is empty", status=400)
+            raise Undecodable("the file is empty", status=400)
         copy.seek(0)
         fcntl.fcntl(copy, fcntl.F_ADD_SEALS, _SEALS)
     except BaseException:

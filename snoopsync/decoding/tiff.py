@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from PIL import ExifTags, Image, ImageFile, TiffImagePlugin
 
-from snoopsync.core.errors import Refused
+from snoopsync.core.errors import Refused, Undecodable
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -102,7 +102,7 @@ def is_unknown_kind(error: BaseException) -> bool:
 def _unsupported(tags: Mapping[int, object]) -> Refused:
     bits = tags.get(ExifTags.Base.BitsPerSample)
     samples = f" ({len(bits)} x {bits[0]} bits)" if isinstance(bits, tuple) and bits else ""
-    return Refused(UNSUPPORTED + samples, status=415)
+    return Undecodable(UNSUPPORTED + samples, status=415)
 
 
 def _tags_of(content: io.BytesIO) -> Mapping[int, object]:

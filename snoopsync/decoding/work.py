@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import BinaryIO
 
-from snoopsync.core.errors import Refused
+from snoopsync.core.errors import Refused, Undecodable
 from snoopsync.decoding.decode import features_of
 from snoopsync.decoding.layout import pack, pack_refusal
 from snoopsync.decoding.samples import samples
@@ -18,7 +18,7 @@ def extract(picture: BinaryIO, sha256: bytes) -> bytes:
     except Refused as refusal:
         return pack_refusal(refusal)
     except MemoryError:
-        return pack_refusal(Refused("takes too much memory to decode", status=413))
+        return pack_refusal(Undecodable("takes too much memory to decode", status=413))
 
 
 def extract_prepare() -> None:

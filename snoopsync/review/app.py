@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -18,10 +21,16 @@ from snoopsync.core.errors import SnoopsyncError
 from snoopsync.core.model import printable
 from snoopsync.review.entry import Entry
 from snoopsync.review.requests import BadRequest
-from snoopsync.review.security import Guard, Hosts
+from snoopsync.review.security import Guard, Hosts, content_policy
 
 _HERE = Path(__file__).parent
 STATIC = _HERE / "static"
+
+#: The style of a page that is refused. It is in the page, because a browser that has not entered
+#: gets no other file. The page's content policy allows this style alone, by its hash.
+_REFUSED_STYLE = (_HERE / "templates" / "refused.css").read_text(encoding="utf-8")
+_REFUSED_HASH = base64.b64encode(hashlib.sha256(_REFUSED_STYLE.encode()).digest()).decode()
+_REFUSED_HEADERS = {"Content-Security-Policy": content_policy(f"'sha256-{_REFUSED_HASH}'")}
 
 #: Does the work of a request on a thread, and returns what is sent as JSON.
 Work = Callable[[], dict[str, Any]]
@@ -53,7 +62,11 @@ class Pages:
     def render(self, template: str, request: Request, page: str) -> Response:
         """A page for the session of the request."""
         text = self._templates.get_template(template).render(
-            csrf_token=request.scope["session"].csrf_token, page=page, has_trash=self._has_trash
+            csrf_token=request.scope["session"].csrf_token,
+            page=page,
+            has_trash=self._has_trash,
+            # Where the script moves the marked files, unless the person names another directory.
+            script_directory=printable(_script_directory()),
         )
         return HTMLResponse(text)
 
@@ -63,7 +76,13 @@ class Pages:
         if "text/html" not in request.headers.get("accept", ""):
             return AsciiJSON({"error": message}, status)
         template = self._templates.get_template("refused.html")
-        return HTMLResponse(template.render(title=title, message=message), status)
+        text = template.render(title=title, message=message, style=_REFUSED_STYLE)
+        return HTMLResponse(text, status, _REFUSED_HEADERS)
+
+
+def _script_directory() -> str:
+    # Path.expanduser raises for a user without a home directory.
+    return os.path.expanduser("~/duplicates")  # noqa: PTH111
 
 
 async def answer(work: Work) -> Response:

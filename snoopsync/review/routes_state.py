@@ -55,7 +55,12 @@ def _overview(parts: Parts) -> Endpoint:
     async def overview(_request: Request) -> Response:
         def read() -> dict[str, Any]:
             status = printable_json(parts.source.ask({"command": "overview"}))
-            return {**status, "marks": totals(parts.marked.files())}
+            to_decide = parts.groups.page(requests.filters({}), None, 1)["total"]["groups"]
+            return {
+                **status,
+                "groups_to_decide": to_decide,
+                "marks": totals(parts.marked.files()),
+            }
 
         return await answer(read)
 

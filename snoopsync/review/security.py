@@ -22,22 +22,26 @@ ENTRANCE = "/enter"
 #: Methods that change nothing.
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
 
-_CONTENT_POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self' blob:",
-        "connect-src 'self'",
-        "form-action 'self'",
-        "base-uri 'none'",
-        "frame-ancestors 'none'",
+
+def content_policy(style: str = "'self'") -> str:
+    """The content policy of a page. ``style``: the source of its styles."""
+    return "; ".join(
+        (
+            "default-src 'none'",
+            "script-src 'self'",
+            f"style-src {style}",
+            "img-src 'self' blob:",
+            "connect-src 'self'",
+            "form-action 'self'",
+            "base-uri 'none'",
+            "frame-ancestors 'none'",
+        )
     )
-)
+
 
 #: The headers of every answer. A route may set another value.
 _HEADERS = {
-    "Content-Security-Policy": _CONTENT_POLICY,
+    "Content-Security-Policy": content_policy(),
     "X-Content-Type-Options": "nosniff",
     # "no-referrer" would make browsers send "Origin: null".
     "Referrer-Policy": "same-origin",
@@ -103,7 +107,10 @@ def user_of(request: Request) -> int | None:
 
 def no_session(refuse: Refuse, request: Request) -> Response:
     """The answer to a browser that has not entered."""
-    message = "Run “snoopsync review” again, and open the address that it prints."
+    message = (
+        "The address is valid for 60 seconds and works once. Stop “snoopsync review” with Ctrl-C,"
+        " start it again, and open the new address."
+    )
     return refuse(request, 401, "No access", message)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import html
 import logging
 import os
@@ -78,10 +79,10 @@ def open_listener(address: Address) -> socket.socket:
         family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
         return socket.create_server(address, family=family, backlog=_BACKLOG)
     except OSError as error:
-        reason = os.strerror(error.errno or 0)
-        raise SnoopsyncError(
-            f"can't listen on {address}: {reason}; use another port with --listen"
-        ) from None
+        reason, fix = os.strerror(error.errno or 0), "use another port with --listen"
+        if error.errno == errno.EADDRINUSE:
+            fix = f"another review page may be running: stop it with Ctrl-C, or {fix}"
+        raise SnoopsyncError(f"can't listen on {address}: {reason}; {fix}") from None
 
 
 @contextmanager

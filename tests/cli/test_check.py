@@ -8,6 +8,7 @@ import signal
 import socket
 import sqlite3
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -496,3 +497,18 @@ def test_a_service_that_hangs_is_an_error(home: Installation) -> None:
             service.send(signal.SIGCONT)
     assert f"process {service.pid}), but does not respond" in finding["message"]
     assert finding["mend"]
+
+
+def test_an_interpreter_that_the_user_may_not_run_is_an_error_with_a_fix(
+    home: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = home.home / "python3"
+    python.write_bytes(b"")
+    python.chmod(0o644)
+    monkeypatch.setattr(sys, "executable", str(python))
+    done = home.run("check")
+    assert done.code == 1
+    assert f"error    decoders: this user may not run {python}" in done.out
+    assert "/opt/snoopsync" in done.out
+    # The checks after it still run.
+    assert "  service: " in done.out

@@ -208,4 +208,5 @@ def test_the_list_fits_a_terminal(home: Installation, columns: int) -> None:
     home.ok("resync")
     text = seen(Terminal(home, "duplicates", columns=columns).end())
     assert "4 images" in text and "640x480" in text and "kB" in text
+    assert "re-encoded" in text and "reencoded" not in text
     assert max(map(len, text.splitlines())) <= columns

@@ -128,6 +128,22 @@ def test_search_finds_similar_pictures(home: Installation, is_service_running: b
     assert 0 <= match["rank"] <= 20
 
 
+def test_search_takes_a_picture_by_its_folder_and_path_from_any_directory(
+    home: Installation,
+) -> None:
+    add_copy(home)
+    home.configure(folders=f"folders: [{{path: {home.pictures}, name: shots}}]\n")
+    home.ok("resync")
+    [answer] = home.json("search", "shots/copy.png", "--json")
+    assert answer["results"]
+    assert answer == home.json("search", home.pictures / "copy.png", "--json")[0]
+    # A file at this path comes before a name in a list.
+    (home.home / "shots").mkdir()
+    (home.home / "shots" / "copy.png").write_bytes((home.pictures / "1.jpg").read_bytes())
+    [match] = home.json("search", "shots/copy.png", "--json")[0]["results"]
+    assert match["path"] == "1.jpg"
+
+
 @pytest.mark.parametrize("name", ["not-there.jpg", "notes.txt"])
 def test_search_with_another_file_is_an_error(home: Installation, name: str) -> None:
     (home.home / "notes.txt").write_text("no picture")

@@ -60,7 +60,7 @@ def test_what_was_not_mirrored_is_named_and_the_rest_counted(
         (),
     )
     assert capsys.readouterr().out.splitlines()[1:] == [
-        "left out: 2 symlink",
+        "left out: 2 symbolic links",
         "missing: folder x is missing",
         *unsent,
         "and 3 more (snoopsync list --state failed, --state pending)",

@@ -87,8 +87,13 @@ def address(process: subprocess.Popen[str]) -> str:
     """The address that the command prints."""
     assert process.stdout is not None
     line = process.stdout.readline().strip()
-    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/enter\?token=[\w-]{40,}", line), line
-    return line
+    found = re.fullmatch(
+        r"Open this address in your browser within 60 seconds: "
+        r"(http://127\.0\.0\.1:\d+/enter\?token=[\w-]{40,})",
+        line,
+    )
+    assert found is not None, line
+    return found[1]
 
 
 @pytest.mark.integration
@@ -204,6 +209,7 @@ def test_root_is_refused_with_the_user_to_run_it_as(tmp_path: Path) -> None:
     os.chown(home.pictures, OTHER, OTHER)
     done = home.run("review", "--no-browser")
     assert done.code == 2
+    assert done.err.startswith("Error: the page does not run as root")
     assert f"sudo -u '#{OTHER}' snoopsync review" in done.err
 
 

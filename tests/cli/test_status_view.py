@@ -8,6 +8,7 @@ import pytest
 
 from snoopsync.cli.status_view import status_lines
 from snoopsync.core.model import FolderState
+from snoopsync.state.images import Counts
 from snoopsync.status.model import ServiceStatus
 from tests.cli.helpers import folder, status
 from tests.support.process import Installation
@@ -40,6 +41,19 @@ def test_the_last_error_is_shown_once() -> None:
     assert "- last error: too slow" in list(status_lines(up))
 
 
+def test_one_image_is_an_image() -> None:
+    one = replace(folder(), counts=Counts(images=1))
+    _, line = status_lines(status(one))
+    assert line.startswith("photos: ok, 1 image, 0 waiting")
+
+
+def test_the_groups_of_duplicates_are_counted_as_the_command_lists_them() -> None:
+    for groups, words in ((1, "1 group"), (6, "6 groups")):
+        shown = replace(status(), duplicates_open=8, duplicate_groups_open=groups)
+        *_, line = status_lines(shown)
+        assert line == f"{words} of duplicates (snoopsync duplicates)"
+
+
 def test_odd_names_stay_on_one_line() -> None:
     odd = folder()
     odd = replace(
@@ -48,7 +62,7 @@ def test_odd_names_stay_on_one_line() -> None:
     _, line, left_out = status_lines(status(odd))
     assert line.startswith("a\\nb: ok")
     assert line.endswith("/srv/a\\nb")
-    assert left_out == "a\\nb: left out: 1 symlink"
+    assert left_out == "a\\nb: left out: 1 symbolic link"
 
 
 @pytest.mark.integration

@@ -11,7 +11,6 @@ EXCEPTIONS = {
     "checks/finding": "declarations",
     "cli/dismissals": "cli/test_duplicates",
     "cli/group_selection": "cli/test_duplicates",
-    "cli/group_view": "cli/test_duplicates and docs/test_json",
     "cli/json_lines": "two functions that print; docs/test_json has every shape",
     "cli/named": "cli/test_duplicates and cli/test_odd_names",
     "cli/queries": "several commands: cli/test_listing and cli/test_check",

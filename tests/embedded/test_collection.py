@@ -167,6 +167,8 @@ def test_a_search_for_a_picture_that_cannot_be_decoded_is_refused(
     with pytest.raises(Refused, match="not a supported picture") as refused:
         collection.search_images(io.BytesIO(b"not a picture"))
     assert refused.value.status == 415
+    # No service answered with the status.
+    assert str(refused.value).startswith("not a supported picture")
 
 
 def test_deleted_and_replaced_images_are_no_longer_found(collection: EmbeddedCollection) -> None:

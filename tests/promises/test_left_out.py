@@ -63,8 +63,9 @@ LEFT_OUT = {
     "special": 2,
 }
 IN_WORDS = (
-    "2 symlink, 3 unsupported (.cr2 2, .psd 1), 2 other-type (.txt 1, .xyz 1), 2 excluded,"
-    " 2 other-program, 2 special"
+    "2 symbolic links, 3 pictures in unsupported formats (.cr2 2, .psd 1), 2 files of other types"
+    " (.txt 1, .xyz 1), 2 excluded files or directories, 2 files or directories of other programs,"
+    " 2 special files"
 )
 
 

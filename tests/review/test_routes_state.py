@@ -24,6 +24,15 @@ def test_every_change_has_another_version(home: Installation, client: PageClient
     assert client.get("/api/changes", since=second["version"])["changed"] is True
 
 
+def test_the_overview_counts_the_groups_to_decide_as_the_list_does(client: PageClient) -> None:
+    for decision in ("keep", "later"):
+        shown = client.groups()
+        assert client.get("/api/overview")["groups_to_decide"] == len(shown)
+        kept = shown[0]["images"][0]["image_id"] if decision == "keep" else None
+        client.decide(decision, shown[:1], keep=kept)
+    assert client.get("/api/overview")["groups_to_decide"] == len(client.groups()) == 0
+
+
 @pytest.mark.integration
 def test_held_deletions_are_approved_or_discarded_on_the_page(home: Installation) -> None:
     home.configure("sync: {settle: 50ms, delete_after: 0s, hold_deletes_over: {count: 0}}\n")
@@ -49,6 +58,6 @@ def test_failed_images_have_their_reason_and_the_time_of_the_next_attempt(
         client = PageClient(page)
         [failed] = client.get("/api/failed")["images"]
         assert failed["path"] == "broken.jpg"
-        assert "truncated" in failed["error"]
+        assert failed["error"].startswith("a truncated JPEG")
         assert failed["next_try"].startswith("20")
         assert client.get("/api/overview")["folders"][0]["failed"] == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 import socket
 import subprocess
@@ -45,6 +47,19 @@ def test_every_route_is_refused_without_a_cookie(page: Reviewed, routes: list[Ro
             answer = stranger.send(method, path, allow_redirects=False)
             assert answer.status_code == 401, (method, path)
             assert not answer.cookies
+
+
+def test_a_page_that_is_refused_says_what_to_do_and_allows_no_style_but_its_own(
+    page: Reviewed, client: PageClient
+) -> None:
+    refused = PageClient(page, enters=False).send("GET", "/", {"Accept": "text/html"})
+    assert "Ctrl-C" in refused.text
+    style = refused.text.partition("<style>")[2].partition("</style>")[0]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    usual = client.send("GET", "/").headers["Content-Security-Policy"]
+    assert refused.headers["Content-Security-Policy"] == usual.replace(
+        "style-src 'self'", f"style-src 'sha256-{digest}'"
+    )
 
 
 def test_every_route_that_changes_something_needs_the_csrf_token_and_its_own_origin(

@@ -21,7 +21,7 @@ from tests.support.page_client import PageClient
 def test_a_port_that_is_in_use_is_an_error_that_says_what_to_do() -> None:
     with closing(open_listener(Address("127.0.0.1", 0))) as listener:
         port = listener.getsockname()[1]
-        with pytest.raises(SnoopsyncError, match=r"Address already in use; .* --listen"):
+        with pytest.raises(SnoopsyncError, match=r"in use; another review page .* --listen"):
             open_listener(Address("127.0.0.1", port))
 
 

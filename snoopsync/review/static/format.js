@@ -24,7 +24,7 @@ const REASONS = {
   "first-path": "its path sorts first",
 };
 
-const UNITS = ["B", "kB", "MB", "GB", "TB"];
+const UNITS = ["bytes", "kB", "MB", "GB", "TB"];
 
 export const kindWords = (kind) => KINDS[kind] ?? kind;
 export const reasonWords = (reason) => REASONS[reason] ?? reason?.replaceAll("-", " ");

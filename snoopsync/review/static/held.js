@@ -10,6 +10,7 @@ import { toast, toastError } from "./toast.js";
 async function show() {
   const { folders } = await get("/api/held");
   byId("folders").replaceChildren(...folders.map(folderPanel));
+  byId("lead").hidden = folders.length === 0;
   byId("list-end").replaceChildren(
     folders.length ? "" : emptyWords("No deletion is held", "If many files disappear at once, you decide here."),
   );

@@ -1,4 +1,4 @@
-// The page of the marked files: copy the list, unmark files, or move them to the trash.
+// The page of the marked files: copy the paths, unmark files, or move them to the trash.
 
 import { addressOf, get, getText, post } from "./api.js";
 import { emptyWords, thumbnail } from "./card.js";
@@ -81,7 +81,7 @@ function fileRow(file) {
     else selected.delete(file.image_id);
     writeButtons();
   });
-  const group = make("a", { href: `/group/${file.group}` }, "group");
+  const group = make("a", { href: `/group/${file.group}`, "aria-label": `Show the group of ${file.path}` }, "Show the group");
   return make(
     "li",
     { className: "row", dataset: { image: file.image_id } },
@@ -90,9 +90,9 @@ function fileRow(file) {
       "div",
       { className: "row-words" },
       make("p", { className: "name" }, `${file.folder}/${file.path}`),
-      make("p", { className: "quiet" }, "Keeps ", file.keep?.path ?? "another picture"),
+      make("p", { className: "quiet" }, "You keep ", file.keep?.path ?? "another picture"),
     ),
-    make("div", { className: "row-end" }, make("span", { className: "quiet" }, bytes(file.size_bytes)), file.group ? group : null, box),
+    make("div", { className: "row-end" }, make("span", { className: "quiet" }, bytes(file.size_bytes)), file.group ? group : null, make("label", {}, box, " Select")),
   );
 }
 

@@ -35,7 +35,7 @@ function figures(status) {
   const figure = (number, words, href) =>
     make("div", { className: "panel" }, make("p", { className: "figure-number" }, number), make(href ? "a" : "p", href ? { href } : { className: "quiet" }, words));
   const shown = [
-    figure(status.duplicate_groups_open.toLocaleString("en"), "groups to decide", "/"),
+    figure(status.groups_to_decide.toLocaleString("en"), status.groups_to_decide === 1 ? "group to decide" : "groups to decide", "/"),
     status.marks ? figure(status.marks.count.toLocaleString("en"), `marked, ${bytes(status.marks.bytes)}`, "/marked") : null,
     figure(status.to_compare.toLocaleString("en"), "images to compare"),
     figure(sum(status.folders, "failed"), "failed", "/failed"),
@@ -47,7 +47,7 @@ function figures(status) {
 const sum = (folders, name) => folders.reduce((all, folder) => all + (folder[name] ?? 0), 0).toLocaleString("en");
 
 function folders(rows) {
-  const columns = ["Folder", "State", "Images", "Pending", "Failed", "Held", "Last scan"];
+  const columns = ["Folder", "State", "Images", "Waiting", "Failed", "Held", "Last scan"];
   const body = rows.map((folder) =>
     make(
       "tr",

@@ -126,7 +126,7 @@ def test_the_address_works_once(window: Browser, archive: Archive, open_review: 
     window.until_count(".card", 1)
     window.driver.delete_all_cookies()
     window.open(page.entrance)
-    window.until_text("body", "Run “snoopsync review” again")
+    window.until_text("body", "Stop “snoopsync review” with Ctrl-C")
     for path in ("/", "/api/groups", "/static/style.css", "/marked"):
         window.open(page.address + path)
         window.until_text("body", "snoopsync review")
@@ -162,3 +162,14 @@ def test_a_page_that_is_not_a_picture_is_not_shown_as_one(
     window.open(page.address + picture)
     assert window.driver.title != "1"
     assert window.count("script") == 0
+
+
+def test_a_browser_that_has_not_entered_gets_a_page_with_a_style(
+    window: Browser, archive: Archive, open_review: OpenReview
+) -> None:
+    one_group(archive)
+    page = open_review()
+    window.driver.delete_all_cookies()
+    window.open(page.address)
+    assert "No access" in window.text("h1")
+    assert window.run("return getComputedStyle(document.querySelector('p')).marginTop") == "0px"

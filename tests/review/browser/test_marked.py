@@ -47,7 +47,7 @@ def test_the_list_says_how_many_bytes_and_what_is_kept(
     marked(window, archive, open_review)
     window.until_text("#summary", "2 files")
     window.until_text("#files", "copy of large.jpg")
-    window.until_text("#files", "Keeps")
+    window.until_text("#files", "You keep pictures/large.jpg")
     window.until("[...document.querySelectorAll('#files img')].every(each => each.naturalWidth)")
 
 
@@ -64,7 +64,10 @@ def test_the_script_is_copied_and_can_be_saved(
     window: Browser, archive: Archive, open_review: OpenReview, tmp_path: Path
 ) -> None:
     marked(window, archive, open_review)
-    window.see("[name=into]").send_keys(str(tmp_path / "removed"))
+    into = window.see("[name=into]")
+    assert into.get_attribute("value") == str(Path("~/duplicates").expanduser())
+    into.clear()
+    into.send_keys(str(tmp_path / "removed"))
     window.click("#script-form button")
     window.until_text(".toast", "The script is copied")
     script = copied(window)

@@ -40,11 +40,13 @@ def test_held_deletions_are_shown_and_approved(
     held(archive)
     open_review("/held")
     window.until_text("#folders h2", "pictures: 10 deletions")
+    window.until_text("#lead", "disappeared from your folders")
     window.until_text("#folders .card", "11.jpg")
     window.click("#folders .button.primary")
     window.until_text("dialog[open]", "Delete 10 images of pictures?")
     window.click("dialog[open] button[value=confirm]")
     window.until_text("#list-end", "No deletion is held")
+    assert not window.texts("#lead")
     archive.resync()
     assert archive.installation.status()["folders"][0]["images"] == 2
 
@@ -150,6 +152,8 @@ def test_the_overview_says_what_status_says(
     status = archive.installation.status()
     for reason in status["reasons"]:
         window.until_text("#overview", reason)
-    window.until_text(".figures", "groups to decide")
+    window.until_text(".figures", "1\n\ngroup to decide")
     window.until_text("#overview table", "pictures")
+    window.until_text("#overview table", "Waiting")
+    window.until_text(".figures", "marked, 0 bytes")
     window.until_text("#overview", "not running")

@@ -1,0 +1,28 @@
+"""Groups of duplicates on a terminal."""
+
+from __future__ import annotations
+
+import pytest
+from rich.console import Console
+
+from snoopsync.cli.group_view import print_groups
+from snoopsync.cli.tables import FileLinks
+from snoopsync.core.model import RelPath
+from snoopsync.state.groups import Group, GroupImage
+from snoopsync.state.sides import Side
+
+
+def test_a_group_with_nothing_to_keep_says_how_much_can_be_freed_at_least(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    sides = (
+        Side(f"tests.{name}", RelPath("photos", name.encode()), size_bytes=600) for name in "ab"
+    )
+    images = tuple(GroupImage(side, None) for side in sides)
+    group = Group("1", images, None, chain=False, open_pairs=1, found_at=0.0)
+    print_groups(Console(force_terminal=True, width=100), iter([group]), FileLinks({}))
+    title, first, second = capsys.readouterr().out.splitlines()
+    assert "at least 600 bytes can be freed" in title
+    assert first.split()[0] == "-"  # the pixels, which are not known
+    assert first.split()[1:3] == ["600", "bytes"]
+    assert second.split()[:3] == ["-", "-", "-"]

@@ -102,7 +102,7 @@ class _Options:
     "--sort",
     type=click.Choice([each.value for each in GroupSort]),
     default=GroupSort.WASTE.value,
-    help="Sort by the bytes that could be freed (default), by when the group was found, or by the"
+    help="Sort by the bytes that can be freed (default), by when the group was found, or by the"
     " number of images.",
 )
 @click.option(

@@ -21,7 +21,7 @@ _MOST_PIXELS = (1 << 31) - 1
 
 
 class GroupSort(StrEnum):
-    """The orders of a listing, each descending: by the bytes that could be freed, by when the
+    """The orders of a listing, each descending: by the bytes that can be freed, by when the
     newest image was found, by the number of images."""
 
     WASTE = "waste"

@@ -71,7 +71,7 @@ class Group:
 
     @property
     def waste_bytes(self) -> int:
-        """The bytes that could be freed: the size of our files without the one to keep. In a group
+        """The bytes that can be freed: the size of our files without the one to keep. In a group
         without one to keep, the largest file is not counted."""
         sizes = [each.side.size_bytes or 0 for each in self.images if each.side.rel_path]
         if not sizes:

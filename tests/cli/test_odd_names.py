@@ -16,7 +16,7 @@ import pytest
 from snoopsync.core.events import Event
 from tests.support.deep import deep_below, write_in
 from tests.support.pictures import encode, photo
-from tests.support.process import Installation, until
+from tests.support.process import Installation, bind, until
 
 pytestmark = pytest.mark.integration
 
@@ -65,7 +65,7 @@ def home(tmp_path: Path) -> Installation:
     with suppress(PermissionError):  # not everybody may make one
         os.mknod(home.pictures / "zeros.jpg", S_IFCHR | 0o600, os.makedev(1, 5))
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(home.pictures / "socket.jpg"))
+        bind(listener, home.pictures / "socket.jpg")
     (home.pictures / "empty.jpg").write_bytes(b"")
     home.configure()
     return home

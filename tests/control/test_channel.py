@@ -19,7 +19,7 @@ import pytest
 from snoopsync.control.channel import ALIVE, ControlServer, Message, ask, socket_path
 from snoopsync.core.errors import ServiceUnavailable
 from snoopsync.state.lock import holder, lock_path, locked
-from tests.support.process import Installation, until
+from tests.support.process import Installation, bind, until
 from tests.support.users import OTHER, THIRD, needs_root
 
 
@@ -140,7 +140,7 @@ def test_requests_are_served_concurrently(state: Path) -> None:
 
 def test_a_stale_socket_is_replaced(state: Path) -> None:
     with socket.socket(socket.AF_UNIX) as left:
-        left.bind(str(socket_path(state)))
+        bind(left, socket_path(state))
     with pytest.raises(ServiceUnavailable):
         list(ask(state, {}))
     with ControlServer(state, echo):
@@ -157,7 +157,7 @@ def test_closing_leaves_the_socket_of_another_service(state: Path) -> None:
 
 def test_a_silent_service_times_out(state: Path) -> None:
     with socket.socket(socket.AF_UNIX) as silent:
-        silent.bind(str(socket_path(state)))
+        bind(silent, socket_path(state))
         silent.listen(1)
         with pytest.raises(ServiceUnavailable):
             list(ask(state, {}, 0.1))
@@ -177,7 +177,7 @@ def hostile(state: Path, *pieces: bytes, times: int = 1) -> Iterator[None]:
     """A service that answers whatever it is asked with these bytes, and with the last ones so many
     times."""
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(socket_path(state)))
+        bind(listener, socket_path(state))
         listener.listen(1)
 
         def answer() -> None:
@@ -263,7 +263,7 @@ def service_of(user: int, directory: Path) -> Iterator[socket.socket]:
         lock.write(f"{os.getpid()}\n")
         lock.flush()
         fcntl.flock(lock, fcntl.LOCK_EX)
-        listener.bind(str(socket_path(state)))
+        bind(listener, socket_path(state))
         for path in (directory, socket_path(state), lock_path(state)):
             os.chown(path, user, user)
         # Of the user that listens at this moment, whoever asks is told.

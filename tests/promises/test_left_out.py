@@ -22,7 +22,7 @@ from snoopsync.state.database import Database
 from snoopsync.state.images import State
 from snoopsync.state.pairs import PairState
 from tests.support.pictures import encode, photo
-from tests.support.process import Installation
+from tests.support.process import Installation, bind
 from tests.support.unstamped import UnstampedDisk
 from tests.support.world import ToldWatcher, World, fake_picture
 
@@ -44,7 +44,7 @@ def home(tmp_path: Path) -> Installation:
     (root / "album").symlink_to("..")
     os.mkfifo(root / "fifo.jpg")
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(root / "socket"))
+        bind(listener, root / "socket")
     for name in ("@eaDir", "drafts"):
         (root / "2024" / name).mkdir(parents=True)
         (root / "2024" / name / "a.jpg").write_bytes(encode(photo(2)))

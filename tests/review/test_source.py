@@ -12,7 +12,7 @@ from snoopsync.control.channel import socket_path
 from snoopsync.state.lock import locked
 from tests.support.page_client import PageClient
 from tests.support.pictures import encode, photo
-from tests.support.process import Installation, until
+from tests.support.process import Installation, bind, until
 from tests.support.reviewing import reviewing
 
 SIZE = (640, 480)
@@ -53,7 +53,7 @@ def test_a_file_that_is_removed_elsewhere_leaves_the_page_while_the_person_looks
 
 def test_a_service_that_was_killed_leaves_a_socket_and_the_page_works(home: Installation) -> None:
     with socket.socket(socket.AF_UNIX) as left_behind:
-        left_behind.bind(str(socket_path(home.state)))
+        bind(left_behind, socket_path(home.state))
     with reviewing(home) as page:
         assert len(PageClient(page).groups()) == 2
 

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -32,6 +33,12 @@ UNPRIVILEGED = (
 
 #: Quick enough for tests: what is quiet for two looks is sent, what is gone is gone.
 QUICK_SYNC = "sync: {settle: 50ms, delete_after: 0s}\n"
+
+
+def bind(listener: socket.socket, path: Path) -> None:
+    """Bind a Unix socket to a path of any length. The system accepts 107 bytes."""
+    with contextlib.chdir(path.parent):
+        listener.bind(path.name)
 
 
 def until(condition: Callable[[], object], seconds: float = DEADLINE_SECONDS) -> None:

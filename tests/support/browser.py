@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
@@ -111,7 +112,15 @@ class Browser:
 
     def click(self, css: str) -> None:
         """Click on the first visible element of this selector, as a mouse does."""
-        self.see(css).click()
+
+        def clicked() -> bool:
+            try:
+                self.see(css).click()
+            except StaleElementReferenceException:
+                return False  # the page has replaced the element since it was found
+            return True
+
+        until(clicked, DEADLINE_SECONDS)
 
     def press(self, *keys: str) -> None:
         """Press keys, one after the other, wherever the focus is."""

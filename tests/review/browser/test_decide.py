@@ -73,7 +73,7 @@ def test_a_picked_picture_is_kept_and_the_suggested_one_is_marked(
     window.until_text(".toast", "Marked: 1 file.")
     window.press("m")
     window.until_text("#files .name", "pictures/large.jpg")
-    window.until_text("#files", "Keeps")
+    window.until_text("#files", "You keep pictures/copies/large.jpg")
 
 
 def test_not_duplicates_dismisses_the_group_for_good(

@@ -76,7 +76,7 @@ def caught() -> Iterator[Signals]:
 
     handlers = {signal.SIGTERM: stop, signal.SIGINT: stop}
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        # A closing terminal sends SIGHUP. The service then ends, because nobody is left to end it.
+        # A closing terminal sends SIGHUP. The service then ends, as no one could stop it later.
         handlers[signal.SIGHUP] = stop if _is_interactive() else reload
     earlier = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:

@@ -146,7 +146,7 @@ def test_check_after_a_crash_does_not_change_the_state(home: Installation) -> No
     assert not_ok(findings) == {"service": "warning"}
     after = everything_in(home.state.parent)
     for files in (before, after):
-        # SQLite's index of a journal, to be made anew by whoever opens it.
+        # SQLite's index of a journal, which SQLite makes again when it opens the file.
         del files[str(home.state.parent / "collection" / "collection.sqlite3-shm")]
     assert after == before
 

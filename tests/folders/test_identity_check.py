@@ -28,7 +28,7 @@ def test_another_directory_at_the_path_is_not_the_folder(scene: Scene) -> None:
 
 
 def test_a_disk_with_another_number_is_recognised_by_its_content(scene: Scene) -> None:
-    """Device numbers are given out anew at every boot."""
+    """The kernel assigns new device numbers at every boot."""
     for name in "abcd":
         scene.disk.write(f"{name}.jpg", name.encode())
     scene.know("a.jpg", "b.jpg", "c.jpg", "d.jpg")

@@ -8,7 +8,7 @@ which is undone as one.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import astuple, dataclass, field
 from enum import StrEnum
 from itertools import islice
@@ -209,31 +209,33 @@ class Decider:
         marks: Sequence[Mark],
         outcome: Outcome,
     ) -> None:
-        """Replace what is stored about these groups, as one action."""
+        """Replace what is stored about these groups and their images, as one action."""
         if not groups:
             return
         numbers = [each.number for each in groups]
-        members = [member.image_id for each in groups for member in each.members]
         with self._marks.transaction():
-            undo = self._stored(numbers, members)
+            # An image may have been in another group. A mark from then must not rely on a file that
+            # is marked now.
+            earlier = self._marks.marks_naming(
+                member.image_id for each in groups for member in each.members
+            )
+            undo = self._stored({*numbers, *(each.group_id for each in earlier)})
             if choice is Choice.DISMISS:
                 undo["restore"] = [each.as_message() for each in groups]
             self._marks.take_back(numbers)
-            self._marks.remove_marks(members)
+            self._marks.end(earlier)
             self._marks.set_aside(asides)
             self._marks.add_marks(marks)
             outcome.undo = self._marks.add_action(choice, undo)
         outcome.done += len(groups)
 
-    def _stored(self, groups: Sequence[int], members: Sequence[str]) -> dict[str, Any]:
-        """What is stored about these groups and images, to be put back."""
+    def _stored(self, groups: Collection[int]) -> dict[str, Any]:
+        """What is stored about these groups, to be put back."""
         asides = self._marks.asides()
-        marks = {*self._marks.marks(groups), *self._marks.marks_of_images(members)}
         return {
-            "groups": list(groups),
-            "members": list(members),
+            "groups": sorted(groups),
             "asides": [astuple(asides[each]) for each in groups if each in asides],
-            "marks": [astuple(each) for each in marks],
+            "marks": [astuple(each) for each in self._marks.marks(groups)],
         }
 
     def unmark(self, image_ids: Sequence[str]) -> Outcome:
@@ -242,11 +244,8 @@ class Decider:
             marks = self._marks.marks_of_images(image_ids)
             outcome = Outcome(done=len(marks))
             if marks:
-                groups = sorted({each.group_id for each in marks})
-                undo = self._stored(groups, [])
-                self._marks.remove_marks(each.image_id for each in marks)
-                left = {each.group_id for each in self._marks.marks(groups)}
-                self._marks.take_back(set(groups) - left)
+                undo = self._stored({each.group_id for each in marks})
+                self._marks.end(marks)
                 outcome.undo = self._marks.add_action("unmark", undo)
         return outcome
 
@@ -265,7 +264,6 @@ class Decider:
             self._source.ask({"command": "dismiss", "decisions": decisions})
         with self._marks.transaction():
             self._marks.take_back(undo.get("groups", []))
-            self._marks.remove_marks(undo.get("members", []))
             self._marks.set_aside(Aside(*each) for each in undo.get("asides", []))
             self._marks.add_marks([Mark(*each) for each in undo.get("marks", [])])
             self._marks.remove_action(action.number)

@@ -83,18 +83,9 @@ class MarkedFiles:
             elif image["has_file"] and mark.image_id not in gone:
                 # Otherwise its folder is missing, its deletion is pending, or nobody noticed yet.
                 files.append(MarkedFile(mark, image, images.get(mark.keep_id)))
-        self._end(ended)
+        if ended:
+            self._marks.end(ended)
         return files
-
-    def _end(self, marks: list[Mark]) -> None:
-        """Remove marks whose files are gone. A group without any marked file is open again."""
-        if not marks:
-            return
-        groups = {each.group_id for each in marks}
-        with self._marks.transaction():
-            self._marks.remove_marks(each.image_id for each in marks)
-            left = {each.group_id for each in self._marks.marks(groups)}
-            self._marks.take_back(groups - left)
 
 
 def totals(files: list[MarkedFile]) -> dict[str, int]:

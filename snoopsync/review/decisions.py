@@ -115,6 +115,7 @@ class Decider:
         return outcome
 
     def _decide(self, choice: Choice, groups: Sequence[DecidedGroup], outcome: Outcome) -> None:
+        now = time.time()  # before the groups are read: a later dismissal ends the marks
         unchanged = list(self._unchanged(choice, groups, outcome))
         match choice:
             case Choice.DISMISS:
@@ -122,7 +123,7 @@ class Decider:
             case Choice.RESTORE:
                 self._restore(unchanged, outcome)
             case Choice.KEEP:
-                self._keep(unchanged, outcome)
+                self._keep(unchanged, now, outcome)
             case Choice.LATER:
                 asides = [
                     Aside(each.number, AsideReason.LATER, each.newest_at) for each in unchanged
@@ -178,8 +179,7 @@ class Decider:
                 outcome.undo = self._marks.add_action(Choice.RESTORE, {"dismiss": done})
                 outcome.done += len(done)
 
-    def _keep(self, groups: Sequence[_Decided], outcome: Outcome) -> None:
-        now = time.time()
+    def _keep(self, groups: Sequence[_Decided], now: float, outcome: Outcome) -> None:
         decided, asides, marks = [], [], []
         for each in groups:
             keep = next((m for m in each.members if m.image_id == each.group.keep), None)

@@ -41,8 +41,9 @@ class DecidedGroup:
     """A group as the person saw it. ``group``: its number, or that of a dismissal with a ``d``
     before it. ``version``: the group's as it was shown; or ``seen``: the images with their
     contents, a content being ``None`` where the collection tells no SHA-256. ``keep``: the image to
-    keep, for that choice. ``only``: the images to mark, if not all others are; the group then stays
-    open."""
+    keep, for that choice. ``only``: the images to mark, if not all others are. Images that are
+    marked already for the same one to keep stay marked. The group stays open until all others
+    are marked."""
 
     group: str
     version: str | None = None
@@ -181,6 +182,8 @@ class Decider:
 
     def _keep(self, groups: Sequence[_Decided], now: float, outcome: Outcome) -> None:
         decided, asides, marks = [], [], []
+        stored = self._marks.marks([each.number for each in groups])
+        earlier = {(m.image_id, m.content, m.keep_id, m.keep_content) for m in stored}
         for each in groups:
             keep = next((m for m in each.members if m.image_id == each.group.keep), None)
             if keep is None or keep.file_bytes is None:
@@ -188,7 +191,13 @@ class Decider:
                 continue
             others = [m for m in each.members if m is not keep and m.file_bytes is not None]
             only = each.group.only
-            chosen = [m for m in others if only is None or m.image_id in only]
+            chosen = [
+                m
+                for m in others
+                if only is None
+                or m.image_id in only
+                or (m.image_id, m.content, keep.image_id, keep.content) in earlier
+            ]
             if not chosen:
                 outcome.refuse(each.group.group, "no other image has a file on this machine")
                 continue

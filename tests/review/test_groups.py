@@ -120,3 +120,17 @@ def test_keeping_the_best_of_a_filtered_list_marks_only_the_images_that_match_th
     ]
     client.post("/api/undo")
     assert client.marked() == []
+
+
+def test_marking_more_files_of_a_group_keeps_the_marks_of_an_earlier_filter(
+    client: PageClient,
+) -> None:
+    for kind in ("identical", "reencoded"):
+        asked = {"decision": "keep", "filter": {"kind": kind}}
+        preview = client.post("/api/decide-all", {**asked, "preview": True})
+        client.post("/api/decide-all", {**asked, "preview": False, "digest": preview["digest"]})
+    assert sorted(client.marked()) == ["a small.jpg", "a.png", "c.png", "x2.jpg"]
+    assert client.groups() == []
+    client.post("/api/undo")
+    assert sorted(client.marked()) == ["a.png", "c.png"]
+    assert len(client.groups()) == 2

@@ -39,15 +39,12 @@ class Choice(StrEnum):
 @dataclass(frozen=True, slots=True)
 class DecidedGroup:
     """A group as the person saw it. ``group``: its number, or that of a dismissal with a ``d``
-    before it. ``version``: the group's as it was shown; or ``seen``: the images with their
-    contents, a content being ``None`` where the collection tells no SHA-256. ``keep``: the image to
-    keep, for that choice. ``only``: the images to mark, if not all others are. Images that are
-    marked already for the same one to keep stay marked. The group stays open until all others
-    are marked."""
+    before it. ``version``: the group's as it was shown. ``keep``: the image to keep, for that
+    choice. ``only``: the images to mark, if not all others are. Images that are marked already for
+    the same one to keep stay marked. The group stays open until all others are marked."""
 
     group: str
-    version: str | None = None
-    seen: tuple[tuple[str, str | None], ...] = ()
+    version: str
     keep: str | None = None
     only: frozenset[str] | None = None
 
@@ -293,15 +290,9 @@ def _as_seen(group: DecidedGroup, known: dict[str, Any], choice: Choice) -> _Dec
     decision depends on that."""
     members = tuple(_Member(*each) for each in known["members"])
     decided = _Decided(group, members, known["newest_at"] or 0.0)
-    if choice in (Choice.LATER, Choice.OPEN):
+    if choice in (Choice.LATER, Choice.OPEN) or group.version == known["version"]:
         return decided
-    if group.version is not None:
-        return decided if group.version == known["version"] else None
-    seen = {
-        image_id: image_id.encode().hex() if content is None else content
-        for image_id, content in group.seen
-    }
-    return decided if seen == {each.image_id: each.content for each in members} else None
+    return None
 
 
 def _batches(items: Sequence[_Item], size: Callable[[_Item], int]) -> Iterator[list[_Item]]:

@@ -119,18 +119,8 @@ def test_a_group_whose_picture_changed_since_it_was_seen_is_refused(
     [_, group] = client.groups()
     (home.pictures / "x2.jpg").write_bytes(encode(photo(2, SIZE), quality=60))
     home.ok("resync")
-    seen = [[each["image_id"], each["sha256"]] for each in group["images"]]
-    decided = {"group": group["group"], "seen": seen}
-    outcome = client.post("/api/decide", {"decision": "dismiss", "groups": [decided]})
+    outcome = client.decide("dismiss", [group])
     assert (outcome["done"], len(outcome["refused"])) == (0, 1)
-
-
-def test_the_images_that_were_seen_can_be_named_instead_of_the_version(client: PageClient) -> None:
-    [_, group] = client.groups()
-    seen = [[each["image_id"], each["sha256"]] for each in group["images"]]
-    decided = {"group": group["group"], "seen": seen}
-    outcome = client.post("/api/decide", {"decision": "dismiss", "groups": [decided]})
-    assert outcome["done"] == 1
 
 
 def test_a_group_with_decided_files_is_open_again_when_a_picture_joins_it(

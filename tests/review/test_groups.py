@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from tests.review.conftest import SIZE
 from tests.support.page_client import PageClient, names
 from tests.support.pictures import encode, photo
@@ -134,3 +136,11 @@ def test_marking_more_files_of_a_group_keeps_the_marks_of_an_earlier_filter(
     client.post("/api/undo")
     assert sorted(client.marked()) == ["a.png", "c.png"]
     assert len(client.groups()) == 2
+
+
+def test_the_page_offers_the_list_of_each_state(client: PageClient) -> None:
+    form = client.send("GET", "/").text.partition('name="state"')[2].partition("</select>")[0]
+    offered = re.findall(r'value="(\w+)"', form)
+    assert sorted(offered) == ["all", "dismissed", "gone", "later", "marked", "open"]
+    for state in offered:
+        client.get("/api/groups", state=state)

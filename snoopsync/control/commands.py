@@ -101,6 +101,7 @@ _TEXTS = _Type(
 _MEMBERS = _Type("a list of images with their contents", _are_members, is_required=True)
 _DECISIONS = _Type("a list of decisions", _are_decisions, is_required=True)
 _OPTIONAL_NUMBER = _Type("a number", lambda value: value is None or _is_number(value))
+_TIME = _Type("a time", _is_time)
 _PATIENCE = _Type("a number of seconds", _is_patience)
 _COUNT = _Type(f"a number from 1 to {_MAX_PAGE}", _is_count, is_required=True)
 _IDS = _Type("a list of strings", lambda value: _TEXTS.accepts(value), is_required=True)
@@ -145,7 +146,7 @@ _COMMANDS: Mapping[str, Mapping[str, _Type]] = {
         "members": _BOOLEAN,
     },
     "ended_groups": {"after": _OPTIONAL_NUMBER, "count": _COUNT, "whole": _BOOLEAN},
-    "images": {"ids": _IDS, "groups": _BOOLEAN},
+    "images": {"ids": _IDS, "groups": _BOOLEAN, "dismissed_since": _TIME},
     "pictures": {"ids": _IDS},
     "held_images": {},
     "failed_images": {},

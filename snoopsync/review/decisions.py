@@ -8,7 +8,7 @@ which is undone as one.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import astuple, dataclass, field
 from enum import StrEnum
 from itertools import islice
@@ -39,14 +39,12 @@ class Choice(StrEnum):
 @dataclass(frozen=True, slots=True)
 class DecidedGroup:
     """A group as the person saw it. ``group``: its number, or that of a dismissal with a ``d``
-    before it. ``version``: the group's as it was shown; or ``seen``: the images with their
-    contents, a content being ``None`` where the collection tells no SHA-256. ``keep``: the image to
-    keep, for that choice. ``only``: the images to mark, if not all others are; the group then stays
-    open."""
+    before it. ``version``: the group's as it was shown. ``keep``: the image to keep, for that
+    choice. ``only``: the images to mark, if not all others are. Images that are marked already for
+    the same one to keep stay marked. The group stays open until all others are marked."""
 
     group: str
-    version: str | None = None
-    seen: tuple[tuple[str, str | None], ...] = ()
+    version: str
     keep: str | None = None
     only: frozenset[str] | None = None
 
@@ -115,6 +113,7 @@ class Decider:
         return outcome
 
     def _decide(self, choice: Choice, groups: Sequence[DecidedGroup], outcome: Outcome) -> None:
+        now = time.time()  # before the groups are read: a later dismissal ends the marks
         unchanged = list(self._unchanged(choice, groups, outcome))
         match choice:
             case Choice.DISMISS:
@@ -122,7 +121,7 @@ class Decider:
             case Choice.RESTORE:
                 self._restore(unchanged, outcome)
             case Choice.KEEP:
-                self._keep(unchanged, outcome)
+                self._keep(unchanged, now, outcome)
             case Choice.LATER:
                 asides = [
                     Aside(each.number, AsideReason.LATER, each.newest_at) for each in unchanged
@@ -178,9 +177,10 @@ class Decider:
                 outcome.undo = self._marks.add_action(Choice.RESTORE, {"dismiss": done})
                 outcome.done += len(done)
 
-    def _keep(self, groups: Sequence[_Decided], outcome: Outcome) -> None:
-        now = time.time()
+    def _keep(self, groups: Sequence[_Decided], now: float, outcome: Outcome) -> None:
         decided, asides, marks = [], [], []
+        stored = self._marks.marks([each.number for each in groups])
+        earlier = {(m.image_id, m.content, m.keep_id, m.keep_content) for m in stored}
         for each in groups:
             keep = next((m for m in each.members if m.image_id == each.group.keep), None)
             if keep is None or keep.file_bytes is None:
@@ -188,7 +188,13 @@ class Decider:
                 continue
             others = [m for m in each.members if m is not keep and m.file_bytes is not None]
             only = each.group.only
-            chosen = [m for m in others if only is None or m.image_id in only]
+            chosen = [
+                m
+                for m in others
+                if only is None
+                or m.image_id in only
+                or (m.image_id, m.content, keep.image_id, keep.content) in earlier
+            ]
             if not chosen:
                 outcome.refuse(each.group.group, "no other image has a file on this machine")
                 continue
@@ -209,31 +215,33 @@ class Decider:
         marks: Sequence[Mark],
         outcome: Outcome,
     ) -> None:
-        """Replace what is stored about these groups, as one action."""
+        """Replace what is stored about these groups and their images, as one action."""
         if not groups:
             return
         numbers = [each.number for each in groups]
-        members = [member.image_id for each in groups for member in each.members]
         with self._marks.transaction():
-            undo = self._stored(numbers, members)
+            # An image may have been in another group. A mark from then must not rely on a file that
+            # is marked now.
+            earlier = self._marks.marks_naming(
+                member.image_id for each in groups for member in each.members
+            )
+            undo = self._stored({*numbers, *(each.group_id for each in earlier)})
             if choice is Choice.DISMISS:
                 undo["restore"] = [each.as_message() for each in groups]
             self._marks.take_back(numbers)
-            self._marks.remove_marks(members)
+            self._marks.end(earlier)
             self._marks.set_aside(asides)
             self._marks.add_marks(marks)
             outcome.undo = self._marks.add_action(choice, undo)
         outcome.done += len(groups)
 
-    def _stored(self, groups: Sequence[int], members: Sequence[str]) -> dict[str, Any]:
-        """What is stored about these groups and images, to be put back."""
+    def _stored(self, groups: Collection[int]) -> dict[str, Any]:
+        """What is stored about these groups, to be put back."""
         asides = self._marks.asides()
-        marks = {*self._marks.marks(groups), *self._marks.marks_of_images(members)}
         return {
-            "groups": list(groups),
-            "members": list(members),
+            "groups": sorted(groups),
             "asides": [astuple(asides[each]) for each in groups if each in asides],
-            "marks": [astuple(each) for each in marks],
+            "marks": [astuple(each) for each in self._marks.marks(groups)],
         }
 
     def unmark(self, image_ids: Sequence[str]) -> Outcome:
@@ -242,11 +250,8 @@ class Decider:
             marks = self._marks.marks_of_images(image_ids)
             outcome = Outcome(done=len(marks))
             if marks:
-                groups = sorted({each.group_id for each in marks})
-                undo = self._stored(groups, [])
-                self._marks.remove_marks(each.image_id for each in marks)
-                left = {each.group_id for each in self._marks.marks(groups)}
-                self._marks.take_back(set(groups) - left)
+                undo = self._stored({each.group_id for each in marks})
+                self._marks.end(marks)
                 outcome.undo = self._marks.add_action("unmark", undo)
         return outcome
 
@@ -265,7 +270,6 @@ class Decider:
             self._source.ask({"command": "dismiss", "decisions": decisions})
         with self._marks.transaction():
             self._marks.take_back(undo.get("groups", []))
-            self._marks.remove_marks(undo.get("members", []))
             self._marks.set_aside(Aside(*each) for each in undo.get("asides", []))
             self._marks.add_marks([Mark(*each) for each in undo.get("marks", [])])
             self._marks.remove_action(action.number)
@@ -286,15 +290,9 @@ def _as_seen(group: DecidedGroup, known: dict[str, Any], choice: Choice) -> _Dec
     decision depends on that."""
     members = tuple(_Member(*each) for each in known["members"])
     decided = _Decided(group, members, known["newest_at"] or 0.0)
-    if choice in (Choice.LATER, Choice.OPEN):
+    if choice in (Choice.LATER, Choice.OPEN) or group.version == known["version"]:
         return decided
-    if group.version is not None:
-        return decided if group.version == known["version"] else None
-    seen = {
-        image_id: image_id.encode().hex() if content is None else content
-        for image_id, content in group.seen
-    }
-    return decided if seen == {each.image_id: each.content for each in members} else None
+    return None
 
 
 def _batches(items: Sequence[_Item], size: Callable[[_Item], int]) -> Iterator[list[_Item]]:

@@ -87,10 +87,30 @@ class GroupLists:
             }
             groups = self._source.ask(request)["groups"]
             found += [group_view(each, "dismissed") for each in groups]
-        for number in (int(each[1:]) for each in ids if each.startswith("g")):
-            request = {"command": "ended_groups", "count": 1, "whole": whole}
-            groups = self._source.ask({**request, "after": max(0, number - 1)})["groups"]
-            found += [group_view(each, "gone") for each in groups if each["group"] == f"g{number}"]
+        return found + self._named_ended(
+            {int(each[1:]) for each in ids if each.startswith("g")}, whole
+        )
+
+    def _named_ended(self, numbers: set[int], whole: bool) -> list[dict[str, Any]]:
+        """Those of these groups whose images are gone. Each request reads all links, so groups that
+        follow each other are asked for at once."""
+        found: list[dict[str, Any]] = []
+        left = numbers
+        while left:
+            answer = self._source.ask(
+                {
+                    "command": "ended_groups",
+                    "after": max(0, min(left) - 1),
+                    "count": len(left),
+                    "whole": whole,
+                }
+            )
+            wanted = {f"g{number}" for number in left}
+            found += [
+                group_view(each, "gone") for each in answer["groups"] if each["group"] in wanted
+            ]
+            last = answer["next"]
+            left = set() if last is None else {number for number in left if number > last}
         return found
 
     def decide_all(

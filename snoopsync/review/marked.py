@@ -1,4 +1,8 @@
-"""The list of marked files. A mark whose file is gone, or has other bytes, leaves the list."""
+"""The list of marked files.
+
+A mark ends when its file is gone or has other bytes. All marks of a group end when a later
+dismissal names one of their images: the person may have made it on the command line.
+"""
 
 from __future__ import annotations
 
@@ -68,33 +72,38 @@ class MarkedFiles:
 
     def _read(self) -> list[MarkedFile]:
         marks = self._marks.marks()
+        oldest = min((each.at for each in marks), default=0.0)
         images: dict[str, dict[str, Any]] = {}
         ids = sorted({each.image_id for each in marks} | {each.keep_id for each in marks})
         for start in range(0, len(ids), IMAGES_PER_REQUEST):
-            request = {"command": "images", "ids": ids[start : start + IMAGES_PER_REQUEST]}
-            images |= self._source.ask(request)["images"]
+            request = {"ids": ids[start : start + IMAGES_PER_REQUEST], "dismissed_since": oldest}
+            images |= self._source.ask({"command": "images", **request})["images"]
         has_file = [each for each, image in images.items() if image["has_file"]]
         gone = self._presence.gone(has_file)
+        dismissed = {each.group_id for each in marks if _is_dismissed(each, images)}
         files, ended = [], []
         for mark in marks:
-            image = images.get(mark.image_id)
+            image, keep = images.get(mark.image_id), images.get(mark.keep_id)
+            if mark.group_id in dismissed:
+                continue
             if image is None or image["content"] != mark.content:
                 ended.append(mark)
             elif image["has_file"] and mark.image_id not in gone:
                 # Otherwise its folder is missing, its deletion is pending, or nobody noticed yet.
-                files.append(MarkedFile(mark, image, images.get(mark.keep_id)))
-        self._end(ended)
+                files.append(MarkedFile(mark, image, keep))
+        if dismissed or ended:
+            with self._marks.transaction():
+                self._marks.take_back(dismissed)
+                self._marks.end(ended)
         return files
 
-    def _end(self, marks: list[Mark]) -> None:
-        """Remove marks whose files are gone. A group without any marked file is open again."""
-        if not marks:
-            return
-        groups = {each.group_id for each in marks}
-        with self._marks.transaction():
-            self._marks.remove_marks(each.image_id for each in marks)
-            left = {each.group_id for each in self._marks.marks(groups)}
-            self._marks.take_back(groups - left)
+
+def _is_dismissed(mark: Mark, images: dict[str, dict[str, Any]]) -> bool:
+    """Returns whether a dismissal since the mark was made names the marked image, or the one to
+    keep."""
+    both = (images.get(mark.image_id), images.get(mark.keep_id))
+    times = (each["dismissed_at"] for each in both if each is not None)
+    return any(at is not None and at >= mark.at for at in times)
 
 
 def totals(files: list[MarkedFile]) -> dict[str, int]:

@@ -183,6 +183,16 @@ class Marks:
         )
         return [Mark(*row) for row in rows]
 
+    def marks_naming(self, image_ids: Iterable[str]) -> list[Mark]:
+        """The marks of these images, and of the images that are marked because one of these is
+        kept."""
+        rows = self._query(
+            "SELECT image_id, content, keep_id, keep_content, group_id, at FROM mark WHERE image_id"
+            " IN (SELECT value FROM json_each(?1)) OR keep_id IN (SELECT value FROM json_each(?1))",
+            (json.dumps(list(image_ids)),),
+        )
+        return [Mark(*row) for row in rows]
+
     def asides(self) -> dict[int, Aside]:
         """All groups that are set aside, by number."""
         rows = self._query("SELECT group_id, reason, newest_at FROM aside")
@@ -191,6 +201,13 @@ class Marks:
     def add_marks(self, marks: Sequence[Mark]) -> None:
         """Mark files. A file that is marked already gets the new mark."""
         self._change_many("REPLACE INTO mark VALUES (?, ?, ?, ?, ?, ?)", map(astuple, marks))
+
+    def end(self, marks: Collection[Mark]) -> None:
+        """Remove these marks. A group without any marked image is open again."""
+        groups = {each.group_id for each in marks}
+        with self.transaction():
+            self.remove_marks(each.image_id for each in marks)
+            self.take_back(groups - {each.group_id for each in self.marks(groups)})
 
     def remove_marks(self, image_ids: Iterable[str]) -> None:
         """Unmark these images."""

@@ -27,7 +27,6 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 _PAGE_END = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?:[0-9]{1,18}")
 _GROUP = re.compile(r"d?[0-9]{1,18}")
 _SHOWN_GROUP = re.compile(r"[dg]?[0-9]{1,18}")
-_HEX = re.compile(r"(?:[0-9a-f]{2}){0,100}")
 _MAX_ID_CHARACTERS = 100
 _MAX_IDS = 200
 _MAX_PATH_BYTES = 4096
@@ -132,33 +131,12 @@ def decided_groups(value: object) -> list[DecidedGroup]:
 def _decided_group(value: object) -> DecidedGroup:
     if not isinstance(value, dict):
         raise BadRequest("A group must be an object.")
-    version, keep, seen = value.get("version"), value.get("keep"), value.get("seen")
-    if version is not None and not isinstance(version, str):
+    version, keep = value.get("version"), value.get("keep")
+    if not isinstance(version, str):
         raise BadRequest("version must be a text.")
-    if (version is None) == (seen is None):
-        raise BadRequest("A group needs either version or seen.")
     return DecidedGroup(
-        group_id(value.get("group")),
-        version,
-        _seen(seen),
-        None if keep is None else image_id(keep),
+        group_id(value.get("group")), version, None if keep is None else image_id(keep)
     )
-
-
-def _seen(value: object) -> tuple[tuple[str, str | None], ...]:
-    if value is None:
-        return ()
-    if not isinstance(value, list):
-        raise BadRequest("seen must be a list.")
-    seen = []
-    for each in value:
-        if not isinstance(each, list) or len(each) != 2:
-            raise BadRequest("seen must be a list of images with their SHA-256.")
-        content = each[1]
-        if content is not None and not (isinstance(content, str) and _HEX.fullmatch(content)):
-            raise BadRequest("A SHA-256 must be hexadecimal.")
-        seen.append((image_id(each[0]), content))
-    return tuple(seen)
 
 
 def filters(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -158,6 +158,16 @@ class Decisions:
             members.setdefault(number, []).append(Member(image_id, content))
         return [DecisionRow(each, times[each], tuple(members[each])) for each in members]
 
+    def named_since(self, since: float) -> dict[bytes, float]:
+        """The contents that dismissals since then name, each with the time of the newest of these.
+        Both are Unix times."""
+        rows = self._database.query(
+            "SELECT content, max(at) FROM decision JOIN decision_member USING (decision_id)"
+            " WHERE at >= ? GROUP BY content",
+            (since,),
+        )
+        return dict(rows)
+
     def dismissed_with(self, member: Member) -> tuple[set[bytes], set[str]]:
         """What was dismissed as duplicates of this image: contents, and IDs of images with the same
         content."""

@@ -225,13 +225,19 @@ class ReviewData:
         }
 
     def _images(self, database: Database, command: Message) -> Message:
-        """The images with these IDs that are known, by ID. ``groups``: each with its group."""
+        """The images with these IDs that are known, by ID. ``groups``: each with its group.
+        ``dismissed_since``: each with the time of the newest dismissal since then that names its
+        bytes."""
         groups = Groups(database, self._config.folder_order)
+        since = command.get("dismissed_since")
+        dismissed = {} if since is None else Decisions(database).named_since(since)
         images = {}
         for image_id, side in sides_of_images(database, command["ids"]).items():
             images[image_id] = image_json(side, None, self._folders)
             if command.get("groups") is True:
                 images[image_id]["group"] = groups.of_content(side.content)
+            if since is not None:
+                images[image_id]["dismissed_at"] = dismissed.get(side.content)
         return {"images": images}
 
     def _pictures(self, database: Database, command: Message) -> Message:

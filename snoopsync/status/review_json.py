@@ -81,7 +81,6 @@ def image_json(side: Side, likeness: Likeness | None, folders: frozenset[str]) -
         "content": side.content.hex(),
         "is_gone": side.is_gone,
         "has_file": has_file(side, folders),
-        "evidence": dict(side.facts.get("evidence", {})),
     }
 
 

@@ -71,6 +71,7 @@ MALFORMED = [
     {"command": "dismissed_groups", "count": 1, "ids": [None]},
     {"command": "images"},
     {"command": "images", "ids": ["\ud800"]},
+    {"command": "images", "ids": [], "dismissed_since": math.nan},
     {"command": "pictures", "ids": [5]},
     {"command": "state_version", "since": 1},
 ]

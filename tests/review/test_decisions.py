@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import closing
+
+from snoopsync.review.marks import Aside, AsideReason, Mark, Marks
 from tests.review.conftest import SIZE
 from tests.support.page_client import PageClient, names
 from tests.support.pictures import encode, photo
@@ -115,18 +119,8 @@ def test_a_group_whose_picture_changed_since_it_was_seen_is_refused(
     [_, group] = client.groups()
     (home.pictures / "x2.jpg").write_bytes(encode(photo(2, SIZE), quality=60))
     home.ok("resync")
-    seen = [[each["image_id"], each["sha256"]] for each in group["images"]]
-    decided = {"group": group["group"], "seen": seen}
-    outcome = client.post("/api/decide", {"decision": "dismiss", "groups": [decided]})
+    outcome = client.decide("dismiss", [group])
     assert (outcome["done"], len(outcome["refused"])) == (0, 1)
-
-
-def test_the_images_that_were_seen_can_be_named_instead_of_the_version(client: PageClient) -> None:
-    [_, group] = client.groups()
-    seen = [[each["image_id"], each["sha256"]] for each in group["images"]]
-    decided = {"group": group["group"], "seen": seen}
-    outcome = client.post("/api/decide", {"decision": "dismiss", "groups": [decided]})
-    assert outcome["done"] == 1
 
 
 def test_a_group_with_decided_files_is_open_again_when_a_picture_joins_it(
@@ -147,3 +141,26 @@ def test_the_one_to_keep_must_be_a_file_of_the_group(client: PageClient) -> None
     assert outcome["refused"][0]["reason"] == "the image to keep has no file on this machine"
     assert client.decide("keep", [group])["done"] == 0
     assert client.marked() == []
+
+
+def test_no_file_is_marked_while_a_mark_of_an_earlier_group_relies_on_it(
+    home: Installation, client: PageClient
+) -> None:
+    [group, other] = client.groups()
+    by_name = {each["name"]: each for each in (*group["images"], *other["images"])}
+    marked, relied_on = by_name["x2.jpg"], by_name["a.png"]
+    earlier = Mark(
+        *(marked["image_id"], marked["sha256"], relied_on["image_id"], relied_on["sha256"]),
+        group_id=999,
+        at=time.time(),
+    )
+    [path] = home.home.rglob("review/*.sqlite3")
+    with closing(Marks(path)) as marks:
+        marks.set_aside([Aside(999, AsideReason.MARKED, 0.0)])
+        marks.add_marks([earlier])
+        client.decide("keep", [group], by_name["b.png"]["image_id"])
+        assert sorted(client.marked()) == ["a small.jpg", "a.png", "c.png"]
+        assert 999 not in marks.asides()
+        client.post("/api/undo")
+        assert marks.marks() == [earlier]
+        assert 999 in marks.asides()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from tests.review.conftest import SIZE
 from tests.support.page_client import PageClient, names
 from tests.support.pictures import encode, photo
@@ -120,3 +122,25 @@ def test_keeping_the_best_of_a_filtered_list_marks_only_the_images_that_match_th
     ]
     client.post("/api/undo")
     assert client.marked() == []
+
+
+def test_marking_more_files_of_a_group_keeps_the_marks_of_an_earlier_filter(
+    client: PageClient,
+) -> None:
+    for kind in ("identical", "reencoded"):
+        asked = {"decision": "keep", "filter": {"kind": kind}}
+        preview = client.post("/api/decide-all", {**asked, "preview": True})
+        client.post("/api/decide-all", {**asked, "preview": False, "digest": preview["digest"]})
+    assert sorted(client.marked()) == ["a small.jpg", "a.png", "c.png", "x2.jpg"]
+    assert client.groups() == []
+    client.post("/api/undo")
+    assert sorted(client.marked()) == ["a.png", "c.png"]
+    assert len(client.groups()) == 2
+
+
+def test_the_page_offers_the_list_of_each_state(client: PageClient) -> None:
+    form = client.send("GET", "/").text.partition('name="state"')[2].partition("</select>")[0]
+    offered = re.findall(r'value="(\w+)"', form)
+    assert sorted(offered) == ["all", "dismissed", "gone", "later", "marked", "open"]
+    for state in offered:
+        client.get("/api/groups", state=state)

@@ -42,3 +42,29 @@ def test_a_file_whose_group_is_undecided_can_be_unmarked_and_marked_again(
     assert len(client.marked()) == 2
     client.post("/api/undo")
     assert len(client.marked()) == 3
+
+
+def test_a_dismissal_on_the_command_line_ends_the_marks_of_its_group(
+    home: Installation, client: PageClient
+) -> None:
+    for group in client.groups():
+        client.decide("keep", [group], group["keep"])
+    [decided] = [each for each in client.groups(state="marked") if len(each["images"]) == 4]
+    home.ok("duplicates", "dismiss", "--group", decided["group"])
+    assert client.marked() == ["x2.jpg"]
+    home.ok("duplicates", "restore", "--group", decided["group"])
+    assert client.marked() == ["x2.jpg"]
+    assert [each["group"] for each in client.groups()] == [decided["group"]]
+    client.decide("keep", client.groups(), decided["keep"])
+    assert len(client.marked()) == 4
+
+
+def test_a_dismissal_of_two_marked_images_ends_all_marks_of_their_group(
+    home: Installation, client: PageClient
+) -> None:
+    [group, _] = client.groups()
+    by_name = {each["name"]: each for each in group["images"]}
+    client.decide("keep", [group], by_name["b.png"]["image_id"])
+    home.ok("duplicates", "dismiss", "pictures/a.png", "pictures/a small.jpg")
+    assert client.marked() == []
+    assert client.states()["b.png"] == "open"

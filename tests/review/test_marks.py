@@ -32,6 +32,7 @@ def test_marks_are_listed_by_group(marks: Marks) -> None:
     assert marks.marks([2]) == [OTHER]
     assert marks.marks([]) == []
     assert marks.marks_of_images(["tests.b", "tests.x"]) == [SECOND]
+    assert marks.marks_naming(["tests.b", "tests.other"]) == [SECOND, OTHER]
 
 
 def test_a_file_has_one_mark_the_last_one(marks: Marks) -> None:

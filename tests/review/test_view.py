@@ -22,7 +22,6 @@ def image(**keys: Any) -> dict[str, Any]:
         "content": SHA256,
         "is_gone": False,
         "has_file": True,
-        "evidence": {},
         **keys,
     }
 

@@ -205,6 +205,7 @@ function isOffered(decision, state) {
 /** Returns the sentences that say which one to keep, why, and what the decision does. */
 function adviceFor(group, kept) {
   if (group.state === "dismissed") return ["You decided that these pictures are not duplicates."];
+  if (group.state === "gone") return ["There is nothing to decide: a file of this group is gone."];
   if (group.state === "marked") return ["The files that are not to be kept are on the marked list."];
   const words = [];
   if (!kept) words.push("Nothing favours one of them. Pick the one to keep: press its number, or “keep” on it.");

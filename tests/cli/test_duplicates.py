@@ -12,23 +12,12 @@ import pytest
 from tests.support.pictures import encode, photo
 from tests.support.process import Installation
 from tests.support.terminal import Terminal, seen
-
-SIZE = (640, 480)
+from tests.support.two_groups import SIZE, two_groups
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Installation:
-    """Two groups: three files with the same bytes and a small copy; one picture in two formats."""
-    home = Installation(tmp_path)
-    original = encode(photo(1, SIZE), "PNG")
-    for name in ("a.png", "b.png", "c.png"):
-        (home.pictures / name).write_bytes(original)
-    (home.pictures / "a small.jpg").write_bytes(encode(photo(1, (320, 240))))
-    (home.pictures / "x.jpg").write_bytes(encode(photo(2, SIZE), quality=95))
-    (home.pictures / "x2.jpg").write_bytes(encode(photo(2, SIZE), quality=50))
-    os.utime(home.pictures / "b.png", (1e9, 1e9))
-    home.configure()
-    return home
+    return two_groups(tmp_path)
 
 
 def groups(home: Installation, *arguments: str | Path) -> list[dict[str, Any]]:

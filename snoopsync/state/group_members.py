@@ -1,4 +1,7 @@
-"""The images of groups as dismissals name them. Which image to keep is not computed."""
+"""Makes dismissals of groups, or of the images that a person names.
+
+The image to keep is not computed, because a dismissal of 10,000 groups must not take long.
+"""
 
 from __future__ import annotations
 

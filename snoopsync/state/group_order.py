@@ -14,10 +14,15 @@ from enum import StrEnum
 from snoopsync.core.keep import IDENTICAL
 from snoopsync.state.database import Database
 from snoopsync.state.nodes import BELONGS
-from snoopsync.state.pairs import MIRRORED, mirrored_groups
 
 #: With more pixels, pictures count as equally large.
 _MOST_PIXELS = (1 << 31) - 1
+
+#: The condition that an image of a node's group is in a configured folder.
+MIRRORED = """
+    AND group_id IN (SELECT group_id FROM node JOIN image ON sha256 = content
+                     JOIN folder ON folder.name = image.folder WHERE configured)
+"""
 
 
 class GroupSort(StrEnum):
@@ -114,3 +119,12 @@ def measured_groups(database: Database, which: GroupFilter) -> list[MeasuredGrou
         for number, images, found_at in nodes
         if number in waste
     ]
+
+
+def mirrored_groups(database: Database) -> set[int] | None:
+    """The groups with an image in a configured folder; ``None`` for all groups, the usual case.
+    Other groups are not shown."""
+    if not database.one("SELECT 1 FROM folder WHERE NOT configured LIMIT 1"):
+        return None
+    rows = database.query(f"SELECT DISTINCT group_id FROM node WHERE true {MIRRORED}")
+    return {group for (group,) in rows}

@@ -17,9 +17,15 @@ from snoopsync.core.keep import (
 from snoopsync.core.model import RelPath
 from snoopsync.state.database import Database
 from snoopsync.state.decisions import Member
-from snoopsync.state.group_order import GroupFilter, GroupSort, measured_groups, sorted_groups
-from snoopsync.state.nodes import Nodes
-from snoopsync.state.pairs import EVERY_IMAGE, MIRRORED, mirrored_groups
+from snoopsync.state.group_order import (
+    MIRRORED,
+    GroupFilter,
+    GroupSort,
+    measured_groups,
+    mirrored_groups,
+    sorted_groups,
+)
+from snoopsync.state.nodes import EVERY_IMAGE, Nodes
 from snoopsync.state.rows import below_directory
 from snoopsync.state.sides import Side, read_sides
 

@@ -22,6 +22,12 @@ from snoopsync.state.database import Database
 OPEN = "NOT gone AND NOT dismissed"
 BELONGS = "NOT left_out AND linked_to IS NULL"
 
+#: The number of images of a node, with those that are gone or left out.
+EVERY_IMAGE = """
+    images + others + (SELECT count(*) FROM picture WHERE sha256 = content AND gone)
+    + (SELECT count(*) FROM image WHERE sha256 = content AND left_out)
+"""
+
 #: SQLite accepts at least so many parameters of a statement.
 _MOST_PARAMETERS = 900
 

@@ -15,6 +15,8 @@ from typing import Any
 
 from snoopsync.core.keep import IDENTICAL, FolderOrder, Keep, which_to_keep
 from snoopsync.state.database import Database
+from snoopsync.state.group_order import MIRRORED, mirrored_groups
+from snoopsync.state.nodes import EVERY_IMAGE
 from snoopsync.state.sides import Side, read_sides
 
 #: How many rows of a long listing are read in one query.
@@ -124,28 +126,6 @@ class Pairs:
             (json.dumps(node_ids),),
         )
         return {row[0]: row[1:] for row in rows}
-
-
-#: The number of images of a node, with those that are gone or left out.
-EVERY_IMAGE = """
-    images + others + (SELECT count(*) FROM picture WHERE sha256 = content AND gone)
-    + (SELECT count(*) FROM image WHERE sha256 = content AND left_out)
-"""
-
-#: The condition that an image of a node's group is in a configured folder.
-MIRRORED = """
-    AND group_id IN (SELECT group_id FROM node JOIN image ON sha256 = content
-                     JOIN folder ON folder.name = image.folder WHERE configured)
-"""
-
-
-def mirrored_groups(database: Database) -> set[int] | None:
-    """The groups with an image in a configured folder; ``None`` for all groups, the usual case.
-    Other groups are not shown."""
-    if not database.one("SELECT 1 FROM folder WHERE NOT configured LIMIT 1"):
-        return None
-    rows = database.query(f"SELECT DISTINCT group_id FROM node WHERE true {MIRRORED}")
-    return {group for (group,) in rows}
 
 
 def _same(row: Sequence[Any], sides: dict[bytes, list[Side]]) -> Iterator[Duplicate]:

@@ -1,4 +1,4 @@
-"""The images of a group or of a pair, for listings and alerts."""
+"""An image as lists and alerts show it: in a group, or as one side of a pair."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Side:
 #: An image that is added later than all others: it is in no folder.
 _LAST = 1 << 62
 
-
+#: The nodes with the numbers in the first parameter.
 _CHOSEN = "(SELECT * FROM node WHERE node_id IN (SELECT value FROM json_each(?1))) AS node"
 
 

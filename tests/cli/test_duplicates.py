@@ -4,31 +4,22 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.pictures import encode, photo
-from tests.support.process import Installation
+from tests.support.process import QUICK_SYNC, Installation
 from tests.support.terminal import Terminal, seen
-
-SIZE = (640, 480)
+from tests.support.two_groups import SIZE, two_groups
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Installation:
-    """Two groups: three files with the same bytes and a small copy; one picture in two formats."""
-    home = Installation(tmp_path)
-    original = encode(photo(1, SIZE), "PNG")
-    for name in ("a.png", "b.png", "c.png"):
-        (home.pictures / name).write_bytes(original)
-    (home.pictures / "a small.jpg").write_bytes(encode(photo(1, (320, 240))))
-    (home.pictures / "x.jpg").write_bytes(encode(photo(2, SIZE), quality=95))
-    (home.pictures / "x2.jpg").write_bytes(encode(photo(2, SIZE), quality=50))
-    os.utime(home.pictures / "b.png", (1e9, 1e9))
-    home.configure()
-    return home
+    return two_groups(tmp_path)
 
 
 def groups(home: Installation, *arguments: str | Path) -> list[dict[str, Any]]:
@@ -84,6 +75,63 @@ def test_filters_orders_and_limits(home: Installation) -> None:
     assert home.run("duplicates", "nonsense").code == 2
     assert home.run("duplicates", "--folder", "nonsense").code == 2
     assert len(home.json("duplicates", "--pairs", "--json", "--kind", "identical")) == 2
+
+
+def test_all_groups_are_in_the_same_order_as_open_ones(home: Installation) -> None:
+    home.ok("resync")
+    large, small = (group["group"] for group in groups(home))
+    shutil.copyfile(home.pictures / "x2.jpg", home.pictures / "x3.jpg")
+    home.ok("resync")
+
+    def order(*arguments: str) -> list[str]:
+        return [group["group"] for group in groups(home, *arguments)]
+
+    for everything in ((), ("--all",)):
+        assert order(*everything) == order("--sort", "size", *everything) == [large, small]
+        assert order("--sort", "found", *everything) == [small, large]
+
+
+def test_pairs_are_filtered_as_groups_are(home: Installation) -> None:
+    other = home.home / "other"
+    other.mkdir()
+    (home.pictures / "x2.jpg").rename(other / "x2.jpg")
+    home.configure(folders=f"folders: [{{path: {home.pictures}}}, {{path: {other}}}]\n")
+    home.ok("resync")
+
+    def pairs(*arguments: str | Path) -> list[dict[str, Any]]:
+        return home.json("duplicates", "--pairs", "--json", *arguments)
+
+    assert len(pairs()) == 4
+    assert len(pairs("--limit", "1")) == 1
+    assert [pair["rank"] for pair in pairs("--max-rank", "0")] == [0, 0]
+    [pair] = pairs("--folder", "other")
+    assert {pair["a"]["path"], pair["b"]["path"]} == {"x.jpg", "x2.jpg"}
+    assert pairs(home.pictures / "x.jpg") == [pair]
+
+
+def test_the_pair_of_a_file_that_is_gone_has_its_last_path(home: Installation) -> None:
+    home.ok("resync")
+    (home.pictures / "x2.jpg").unlink()
+    home.ok("resync")
+    pairs = home.json("duplicates", "--pairs", "--json", "--all")
+    [gone] = [pair for pair in pairs if pair["state"] == "gone"]
+    side = gone["a"] if gone["a"]["path"] is None else gone["b"]
+    assert (side["path"], side["was"]) == (None, "x2.jpg")
+
+
+def test_images_that_no_link_connects_are_compared_with_the_one_to_keep(home: Installation) -> None:
+    home.ok("resync")
+    before = groups(home)
+    with closing(sqlite3.connect(home.state)) as database, database:
+        database.execute("DELETE FROM link")
+    after = groups(home)
+    assert [each["images"] for each in after] == [each["images"] for each in before]
+    home.configure(f"{QUICK_SYNC}duplicates: {{max_rank: 0}}\n")
+    large, _ = groups(home)
+    assert large["chain"]
+    assert (large["images"][-1]["rank"], large["images"][-1]["kind"]) == (None, None)
+    surplus = home.ok("duplicates", "--surplus", "--kind", "reencoded")
+    assert "c.png" in surplus and "a small.jpg" not in surplus
 
 
 def test_the_exit_code_tells_whether_a_listed_group_is_open(home: Installation) -> None:

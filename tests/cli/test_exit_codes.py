@@ -1,4 +1,4 @@
-"""The exit code of a resync, of ``status`` and of ``check``: the most serious problem decides."""
+"""The exit code of each command: the most serious problem decides."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from snoopsync.checks import Finding
 from snoopsync.checks.finding import error, ok, warning
-from snoopsync.cli.exit_codes import of_finding, of_resync, of_status
+from snoopsync.cli.exit_codes import of_duplicates, of_finding, of_resync, of_status
 from snoopsync.core.errors import ConfigError, FolderMissing, Unauthorized
 from snoopsync.core.exits import Exit
 from snoopsync.core.model import FolderState
@@ -68,3 +68,17 @@ def test_the_most_serious_problem_of_a_status_decides(status: Status, code: Exit
 )
 def test_a_finding_has_the_code_of_the_error_that_it_causes(finding: Finding, code: Exit) -> None:
     assert of_finding(finding) is code
+
+
+@pytest.mark.parametrize(
+    ("is_open", "to_compare", "code"),
+    [
+        (True, 5, Exit.DUPLICATES_OPEN),
+        (False, 5, Exit.IMAGES_FAILED),
+        (False, 0, Exit.OK),
+    ],
+)
+def test_open_duplicates_come_before_images_that_are_still_to_be_compared(
+    is_open: bool, to_compare: int, code: Exit
+) -> None:
+    assert of_duplicates(is_open=is_open, to_compare=to_compare) is code

@@ -1,14 +1,14 @@
-"""Groups of duplicates on a terminal."""
+"""Groups of duplicates on a terminal and as JSON."""
 
 from __future__ import annotations
 
 import pytest
 from rich.console import Console
 
-from snoopsync.cli.group_view import print_groups
+from snoopsync.cli.group_view import group_json, print_groups
 from snoopsync.cli.tables import FileLinks
 from snoopsync.core.model import RelPath
-from snoopsync.state.groups import Group, GroupImage
+from snoopsync.state.groups import Group, GroupImage, Likeness
 from snoopsync.state.sides import Side
 
 
@@ -26,3 +26,12 @@ def test_a_group_with_nothing_to_keep_says_how_much_can_be_freed_at_least(
     assert first.split()[0] == "-"  # the pixels, which are not known
     assert first.split()[1:3] == ["600", "bytes"]
     assert second.split()[:3] == ["-", "-", "-"]
+
+
+def test_an_image_of_another_owner_has_a_label_and_no_path_in_json() -> None:
+    ours, theirs = Side("tests.a", RelPath("photos", b"a")), Side("them.b", None, label="nas: b")
+    images = GroupImage(ours, None), GroupImage(theirs, Likeness(3, "cropped"))
+    first, other = group_json(Group("1", images, None, False, 1, 0.0))["images"]
+    assert (first["path"], first["label"]) == ("a", None)
+    assert [other[key] for key in ("folder", "path", "label")] == [None, None, "nas: b"]
+    assert [other[key] for key in ("rank", "kind")] == [3, "cropped"]

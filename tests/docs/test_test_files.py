@@ -30,7 +30,6 @@ EXCEPTIONS = {
     "service/command_handlers": "the commands: control/test_commands and cli/test_approve",
     "service/engine_thread": "a loop over components: service/test_generation runs it",
     "service/environment": "declarations",
-    "state/groups": "state/test_searches and cli/test_duplicates",
     "state/node_images": "a query: state/test_searches and state/test_growth",
     "state/nodes": "state/test_searches and core/test_groups",
     "state/sides": "state/test_searches and state/test_pairs",

@@ -6,11 +6,11 @@ import time
 from contextlib import closing
 
 from snoopsync.review.marks import Aside, AsideReason, Mark, Marks
-from tests.review.conftest import SIZE
 from tests.support.page_client import PageClient, names
 from tests.support.pictures import encode, photo
 from tests.support.process import Installation
 from tests.support.reviewing import reviewing
+from tests.support.two_groups import SIZE
 
 
 def test_a_dismissed_group_leaves_the_list_and_undo_brings_it_back(client: PageClient) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from tests.review.conftest import SIZE
 from tests.support.page_client import PageClient, names
 from tests.support.pictures import encode, photo
 from tests.support.process import Installation
+from tests.support.two_groups import SIZE
 
 
 def test_the_group_with_the_largest_waste_comes_first_and_names_the_one_to_keep(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tests.review.conftest import SIZE
 from tests.support.page_client import PageClient
 from tests.support.pictures import encode, photo
 from tests.support.process import Installation
+from tests.support.two_groups import SIZE
 
 
 def test_a_marked_file_that_is_gone_or_changed_leaves_the_list(

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from snoopsync.review import moving
-from tests.review.conftest import SIZE
 from tests.support.page_client import PageClient
 from tests.support.pictures import encode, photo
 from tests.support.process import Installation, until
 from tests.support.reviewing import reviewing
+from tests.support.two_groups import SIZE
 
 
 @pytest.fixture

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.review.conftest import SIZE
 from tests.support.page_client import PageClient
 from tests.support.pictures import encode, photo
 from tests.support.process import Installation
 from tests.support.reviewing import reviewing
+from tests.support.two_groups import SIZE
 
 
 @pytest.mark.integration

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from snoopsync.core.duplicates import NEAREST_LINKS, Findings, FoundImage
-from snoopsync.core.keep import FolderOrder, Keep, Reason
 from snoopsync.core.model import File, Fingerprint, FolderState
 from snoopsync.core.planner import Update
 from snoopsync.state.database import Database
@@ -21,7 +20,6 @@ from tests.support.duplicates import (
     LARGE,
     NOW,
     PHOTOS,
-    SMALL,
     Duplicates,
     like,
     rel_path,
@@ -390,62 +388,6 @@ def test_what_another_decision_names_stays_dismissed(world: Duplicates) -> None:
 
 
 # Which one to keep.
-
-
-def test_the_larger_picture_is_kept_unless_its_file_changed_or_is_missing(
-    world: Duplicates,
-) -> None:
-    sent(world, "ab")
-    found = FoundImage("a", 5, "reencoded", sha("a"), LARGE)
-    due = Due("b", sha("b"))
-    world.searches.record([SearchResult(due, Findings((found,), SMALL), 1.0)])
-
-    def kept(order: FolderOrder = PHOTOS) -> Keep | None:
-        [group] = world.groups(order)
-        return group.keep
-
-    assert kept() == Keep("a", Reason.MORE_PIXELS)
-    assert kept({}) is None
-    folder = FolderRow("photos", b"/photos", None, None, True, FolderState.MISSING)
-    world.state.folders.save(folder)
-    assert kept() is None
-    world.state.folders.save(FolderRow("photos", b"/photos", None, None, True, FolderState.OK))
-    world.state.deletions.hold(["a"])
-    assert kept() is None
-    world.state.intents.apply([Update(rel_path("a"), "a", File(Fingerprint(9, 1, 9, 9)))], 2.0)
-    [group] = world.groups()
-    assert (group.images[0].side.facts, group.keep) == ({}, None)
-
-
-def test_copies_always_have_one_to_keep(world: Duplicates) -> None:
-    for name in ("b", "a"):
-        world.send(name, "same")
-    world.search("a", like("b", 0, picture="same"))
-    [group] = world.groups()
-    assert group.keep == Keep("a", Reason.FIRST_PATH)
-    likeness = group.images[1].likeness
-    assert likeness is not None
-    assert (likeness.rank, likeness.kind) == (0, "identical")
-
-
-def test_a_chain_is_named_as_such(world: Duplicates) -> None:
-    sent(world, "abc")
-    world.search("b", like("a"), like("c"))
-    [group] = world.groups()
-    assert group.chain
-    assert [image.likeness is None for image in group.images] == [True, False, True]
-    world.search("a", like("b"), like("c"))
-    [group] = world.groups()
-    assert not group.chain
-
-
-def test_the_largest_waste_is_listed_first(world: Duplicates) -> None:
-    for name in ("a1", "a2", "b1", "b2", "b3"):
-        world.send(name, name[0])
-    world.search("a1", like("a2", 0, picture="a"))
-    world.search("b1", like("b2", 0, picture="b"))
-    assert [len(group.images) for group in world.groups()] == [3, 2]
-    assert [group.waste_bytes for group in world.groups()] == [2, 1]
 
 
 def test_all_images_can_be_searched_for_again(world: Duplicates) -> None:

@@ -82,7 +82,7 @@ class World:
         self.decisions = Decisions(database)
         self.pairs = Pairs(database)
         self.collection = collection
-        self.told: list[Alert] = []
+        self.alerts: list[Alert] = []
         self.contents: dict[str, bytes] = {}
         self.counters = Counters()
 
@@ -113,11 +113,11 @@ class World:
             self.collection,
             self.searches,
             SearchSettings(50, quiet=quiet),
-            self.told.append,
+            self.alerts.append,
             counters=self.counters,
         )
         duplicate_search.work_off(lambda: False)
-        return [(each.image.image_id, each.match.image_id, each.rank) for each in self.told]
+        return [(each.image.image_id, each.match.image_id, each.rank) for each in self.alerts]
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def world(tmp_path: Path) -> Iterator[World]:
         yield World(database, collection)
 
 
-def test_a_pair_is_told_once_whichever_side_finds_it(world: World) -> None:
+def test_a_pair_is_alerted_once_whichever_search_finds_it(world: World) -> None:
     world.collection.twins = {"a": {"b": 3}, "b": {"a": 3}}
     world.send("a")
     world.send("b")
@@ -145,17 +145,17 @@ def test_the_image_that_was_searched_for_comes_first(world: World) -> None:
     world.collection.twins = {"b": {"a": 7}}
     world.send("b")
     assert world.search() == [("b", "a", 7)]
-    assert "f/b (b) is like f/a (a), rank 7" in str(world.told[0])
+    assert "f/b (b) is like f/a (a), rank 7" in str(world.alerts[0])
 
 
-def test_what_is_less_alike_than_wanted_is_no_pair(world: World) -> None:
+def test_a_match_above_the_highest_rank_is_no_pair(world: World) -> None:
     world.collection.twins = {"a": {"b": 51}}
     world.send("a")
     assert world.search() == []
     assert world.pairs.count_open() == 0
 
 
-def test_a_dismissed_pair_is_never_told_of_again(world: World) -> None:
+def test_a_dismissed_pair_is_never_alerted_again(world: World) -> None:
     twins = {"a": {"b": 3}, "b": {"a": 3}}
     world.collection.twins = twins
     world.send("a")
@@ -168,8 +168,8 @@ def test_a_dismissed_pair_is_never_told_of_again(world: World) -> None:
         assert len(world.search()) == 1
 
 
-def test_an_alert_whose_line_could_not_be_written_is_still_to_be_told(world: World) -> None:
-    """As long as it only waits to be written, a crash would lose it."""
+def test_an_alert_whose_line_is_not_written_stays_due(world: World) -> None:
+    """A crash loses a line that waits to be written."""
     world.collection.twins = {"a": {"b": 3}, "b": {"a": 3}}
     world.send("a")
     world.send("b")
@@ -191,7 +191,7 @@ def test_an_alert_whose_line_could_not_be_written_is_still_to_be_told(world: Wor
                 release()
 
 
-def test_an_alert_that_was_found_and_not_told_is_told_after_a_restart(world: World) -> None:
+def test_an_alert_that_was_not_given_is_given_after_a_restart(world: World) -> None:
     world.collection.twins = {"a": {"b": 3}}
     world.send("a")
     world.send("b")
@@ -206,14 +206,14 @@ def test_an_alert_that_was_found_and_not_told_is_told_after_a_restart(world: Wor
     assert world.search() == [("a", "b", 3)]
 
 
-def test_an_alert_that_a_power_loss_left_unmarked_comes_a_second_time(world: World) -> None:
-    """And not a third: it is told first, since the other way round it might never come."""
+def test_an_alert_that_a_power_loss_left_unmarked_is_repeated_once(world: World) -> None:
+    """An alert is given first and then marked, because the other order could lose it."""
     world.collection.twins = {"a": {"b": 3}}
     world.send("a")
     world.send("b")
 
     def power_loss(alert: Alert) -> None:
-        world.told.append(alert)
+        world.alerts.append(alert)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -224,7 +224,7 @@ def test_an_alert_that_a_power_loss_left_unmarked_comes_a_second_time(world: Wor
         assert world.search() == [("a", "b", 3)] * 2
 
 
-def test_without_alerts_pairs_are_recorded_and_stay_untold(world: World) -> None:
+def test_without_alerts_pairs_are_recorded_and_never_alerted(world: World) -> None:
     world.collection.twins = {"a": {"b": 3}, "b": {"a": 3}}
     world.send("a")
     world.send("b")
@@ -234,9 +234,7 @@ def test_without_alerts_pairs_are_recorded_and_stay_untold(world: World) -> None
 
 
 @pytest.mark.parametrize("error", [Refused("no"), BadAnswer("html")])
-def test_one_bad_image_does_not_keep_the_others_waiting(
-    world: World, error: CollectionError
-) -> None:
+def test_a_failed_search_does_not_delay_the_others(world: World, error: CollectionError) -> None:
     bad = [f"bad{number:03}" for number in range(120)]
     world.collection.failing = dict.fromkeys(bad, error)
     world.collection.twins = {"z": {"a": 1}}
@@ -244,7 +242,7 @@ def test_one_bad_image_does_not_keep_the_others_waiting(
         world.send(image_id)
     with pytest.raises(type(error)):
         world.search()
-    assert [(each.image.image_id, each.match.image_id) for each in world.told] == [("z", "a")]
+    assert [(each.image.image_id, each.match.image_id) for each in world.alerts] == [("z", "a")]
     assert len(world.collection.searched) == 122
     world.collection.failing = {}
     world.search()
@@ -259,7 +257,7 @@ def away() -> Unreachable:
 
 
 @pytest.mark.parametrize("error", [away(), Unauthorized("who?")])
-def test_a_collection_that_answers_nobody_is_asked_once(
+def test_an_error_that_concerns_all_images_ends_the_searches(
     world: World, error: CollectionError
 ) -> None:
     world.collection.failing = {"a": error, "b": error}
@@ -271,9 +269,9 @@ def test_a_collection_that_answers_nobody_is_asked_once(
     assert len(world.searches.due(9)) == 2
 
 
-def test_when_it_is_stopped_the_rest_stays_due(world: World) -> None:
+def test_images_stay_due_when_the_search_is_stopped(world: World) -> None:
     world.send("a")
-    DuplicateSearch(world.collection, world.searches, SETTINGS, world.told.append).work_off(
+    DuplicateSearch(world.collection, world.searches, SETTINGS, world.alerts.append).work_off(
         lambda: True
     )
     assert len(world.searches.due(9)) == 1
@@ -284,7 +282,7 @@ def alert() -> Alert:
     return Alert(Side("one", odd), Side("other", None), 0, others=2, group=7)
 
 
-def test_an_alert_says_what_they_are_to_each_other_and_which_one_to_keep() -> None:
+def test_an_alert_names_the_kind_the_one_to_keep_and_why() -> None:
     here, there = Side("one", RelPath("f", b"a.jpg")), Side("other", None)
     mirrored = Alert(here, there, 4, "mirrored", Keep("one", Reason.MORE_PIXELS))
     assert str(mirrored) == (
@@ -326,7 +324,7 @@ def test_an_alert_is_one_line_and_names_everything(
     assert (json.loads(line)["match_path"], json.loads(line)["rank"]) == (None, 0)
 
 
-def test_alerts_go_on_in_a_new_file_when_theirs_was_rotated_away(tmp_path: Path) -> None:
+def test_alerts_are_written_to_a_new_file_after_a_rotation(tmp_path: Path) -> None:
     path = tmp_path / "alerts.jsonl"
     announce = announce_to_file(path)
     announce(alert())
@@ -335,7 +333,7 @@ def test_alerts_go_on_in_a_new_file_when_theirs_was_rotated_away(tmp_path: Path)
     assert len(path.read_text().splitlines()) == 1
 
 
-def test_an_alert_comes_after_one_that_was_cut(tmp_path: Path) -> None:
+def test_an_alert_begins_a_line_after_one_that_was_cut(tmp_path: Path) -> None:
     path = tmp_path / "alerts.jsonl"
     path.write_text('{"time": "20')
     announce_to_file(path)(alert())
@@ -344,7 +342,7 @@ def test_an_alert_comes_after_one_that_was_cut(tmp_path: Path) -> None:
     assert json.loads(whole)["image_id"] == "one"
 
 
-def test_an_alert_that_cannot_be_written_is_logged_all_the_same(
+def test_an_alert_that_cannot_be_written_to_the_file_is_still_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, "snoopsync.duplicates"):
@@ -353,7 +351,7 @@ def test_an_alert_that_cannot_be_written_is_logged_all_the_same(
 
 
 class Renewing(Collection):
-    """One that describes its pictures again: ``old`` are those that are not done yet."""
+    """A collection that describes its pictures again. ``old``: those that are not done yet."""
 
     old: frozenset[str] = frozenset()
 
@@ -422,4 +420,4 @@ def test_a_pair_that_was_not_compared_is_not_gone(
     renewing.search()
     assert open_pairs(renewing) == {"b"}
     # What has never been gone is no news.
-    assert len(renewing.told) == (1 if "b" in left else 2)
+    assert len(renewing.alerts) == (1 if "b" in left else 2)

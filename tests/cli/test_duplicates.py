@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.pictures import encode, photo
+from tests.support.pictures import encode, photo, write_two_groups
 from tests.support.process import Installation
 from tests.support.terminal import Terminal, seen
 
@@ -18,15 +18,9 @@ SIZE = (640, 480)
 
 @pytest.fixture
 def home(tmp_path: Path) -> Installation:
-    """Two groups: three files with the same bytes and a small copy; one picture in two formats."""
+    """A folder with two groups of duplicates, which is not mirrored yet."""
     home = Installation(tmp_path)
-    original = encode(photo(1, SIZE), "PNG")
-    for name in ("a.png", "b.png", "c.png"):
-        (home.pictures / name).write_bytes(original)
-    (home.pictures / "a small.jpg").write_bytes(encode(photo(1, (320, 240))))
-    (home.pictures / "x.jpg").write_bytes(encode(photo(2, SIZE), quality=95))
-    (home.pictures / "x2.jpg").write_bytes(encode(photo(2, SIZE), quality=50))
-    os.utime(home.pictures / "b.png", (1e9, 1e9))
+    write_two_groups(home.pictures)
     home.configure()
     return home
 

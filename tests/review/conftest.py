@@ -16,7 +16,7 @@ from snoopsync.review.parts import opened_parts
 from snoopsync.review.routes import all_routes
 from tests.support.hosted import hosted
 from tests.support.page_client import PageClient
-from tests.support.pictures import encode, photo
+from tests.support.pictures import encode, photo, write_two_groups
 from tests.support.process import Installation
 from tests.support.reviewing import Reviewed, reviewing
 
@@ -24,16 +24,9 @@ SIZE = (640, 480)
 
 
 def mirrored(path: Path) -> Installation:
-    """Two groups: three files with the same bytes and a small copy; one picture in two qualities.
-    It is mirrored, and no service runs."""
+    """A folder with two groups of duplicates. It is mirrored, and no service runs."""
     home = Installation(path)
-    original = encode(photo(1, SIZE), "PNG")
-    for name in ("a.png", "b.png", "c.png"):
-        (home.pictures / name).write_bytes(original)
-    (home.pictures / "a small.jpg").write_bytes(encode(photo(1, (320, 240))))
-    (home.pictures / "x.jpg").write_bytes(encode(photo(2, SIZE), quality=95))
-    (home.pictures / "x2.jpg").write_bytes(encode(photo(2, SIZE), quality=50))
-    os.utime(home.pictures / "b.png", (1e9, 1e9))
+    write_two_groups(home.pictures)
     home.configure()
     home.ok("resync")
     return home

@@ -8,7 +8,9 @@ any size.
 from __future__ import annotations
 
 import io
+import os
 import random
+from pathlib import Path
 from typing import Any
 
 import pillow_heif
@@ -57,3 +59,15 @@ def encode(image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
+
+
+def write_two_groups(directory: Path) -> None:
+    """Two groups of duplicates: three files with the same bytes, the second of which is the oldest,
+    and a small copy; and one picture in two qualities."""
+    original = encode(photo(1, (640, 480)), "PNG")
+    for name in ("a.png", "b.png", "c.png"):
+        (directory / name).write_bytes(original)
+    os.utime(directory / "b.png", (1e9, 1e9))
+    (directory / "a small.jpg").write_bytes(encode(photo(1)))
+    (directory / "x.jpg").write_bytes(encode(photo(2, (640, 480)), quality=95))
+    (directory / "x2.jpg").write_bytes(encode(photo(2, (640, 480)), quality=50))

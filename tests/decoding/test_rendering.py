@@ -139,7 +139,7 @@ def test_a_damaged_profile_leaves_the_colours_as_they_are() -> None:
     assert pixel(shown, 10, 10) == (255, 0, 0)
 
 
-def test_what_is_no_picture_is_refused(renderers: Renderers) -> None:
+def test_what_is_not_a_picture_is_refused(renderers: Renderers) -> None:
     with read_picture(b"<svg/>") as picture, pytest.raises(Refused) as refused:
         renderers.render(picture, SIDE)
     assert refused.value.status == 415

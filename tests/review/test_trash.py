@@ -178,7 +178,7 @@ def test_what_was_never_compared_is_not_moved(pair: Pair, sha256: bytes | None) 
     pair.check_nothing_moved()
 
 
-def test_a_hard_link_is_no_other_file(pair: Pair) -> None:
+def test_a_hard_link_is_not_a_copy(pair: Pair) -> None:
     os.link(pair.marked_path, pair.folder / "link.jpg")
     for name in ("link.jpg", "trip/copy.jpg"):
         with pytest.raises(PictureRefused, match="under another name"):
@@ -188,7 +188,7 @@ def test_a_hard_link_is_no_other_file(pair: Pair) -> None:
 
 @pytest.mark.integration
 @needs_root
-def test_a_file_that_a_bind_mount_shows_is_no_other_file(pair: Pair, tmp_path: Path) -> None:
+def test_a_file_behind_a_bind_mount_is_not_a_copy_of_itself(pair: Pair, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
     with mounted(other, "--bind", pair.folder):
@@ -265,7 +265,7 @@ def test_a_marked_file_that_changes_before_the_move_is_moved_back(
     assert not files_in(pair.home)
 
 
-def test_if_the_one_to_keep_goes_at_that_moment_the_marked_file_is_moved_back(
+def test_a_marked_file_is_moved_back_if_the_one_to_keep_vanishes_before_the_move(
     pair: Pair, before_the_move: BeforeTheMove
 ) -> None:
     before_the_move(pair.keep_path.unlink)
@@ -274,7 +274,7 @@ def test_if_the_one_to_keep_goes_at_that_moment_the_marked_file_is_moved_back(
     pair.check_nothing_moved()
 
 
-def test_a_marked_file_that_goes_at_that_moment_leaves_no_information(
+def test_a_marked_file_that_vanishes_before_the_move_leaves_no_information(
     pair: Pair, before_the_move: BeforeTheMove
 ) -> None:
     before_the_move(pair.marked_path.unlink)
@@ -358,7 +358,9 @@ def test_a_file_whose_directory_is_gone_stays_in_the_trash(pair: Pair) -> None:
     assert files_in(pair.home)["files/copy.jpg"] == MARKED
 
 
-def test_a_directory_that_is_a_link_by_now_gets_no_file(pair: Pair, tmp_path: Path) -> None:
+def test_no_file_is_put_back_into_a_directory_that_became_a_link(
+    pair: Pair, tmp_path: Path
+) -> None:
     trashed = pair.move()
     (pair.folder / "trip").rename(tmp_path / "elsewhere")
     (pair.folder / "trip").symlink_to(tmp_path / "elsewhere")
@@ -521,7 +523,7 @@ def test_on_a_read_only_file_system_nothing_is_moved(tmp_path: Path, home: Path)
 
 
 @pytest.mark.integration
-def test_a_file_that_a_second_file_system_passes_on_is_no_other_file(
+def test_a_file_behind_a_second_file_system_is_not_a_copy_of_itself(
     pair: Pair, tmp_path: Path
 ) -> None:
     """Its device number is another one, and the kernel may remember it for a while."""

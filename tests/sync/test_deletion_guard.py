@@ -145,7 +145,7 @@ def test_too_many_deletions_are_all_held(folder_of: FolderOf) -> None:
     assert folder.carry_out() == 0
 
 
-def test_images_that_the_collection_never_took_are_no_loss(folder_of: FolderOf) -> None:
+def test_images_that_the_collection_never_took_are_not_a_loss(folder_of: FolderOf) -> None:
     folder = folder_of(40)
     refused = [RelPath("photos", b"bad-%d.jpg" % number) for number in range(20)]
     folder.state.intents.apply(
@@ -264,7 +264,7 @@ def test_files_in_the_trash_are_neither_held_nor_counted(folder_of: FolderOf) ->
     assert len(folder.delete(others).send) == 4
 
 
-def test_beside_files_in_the_trash_deletions_by_hand_are_judged_as_ever(
+def test_deletions_by_hand_are_judged_without_the_files_in_the_trash(
     folder_of: FolderOf,
 ) -> None:
     folder = folder_of(100)
@@ -274,7 +274,7 @@ def test_beside_files_in_the_trash_deletions_by_hand_are_judged_as_ever(
     assert rel_paths_of(verdict.hold) == others
 
 
-def test_files_that_are_about_to_be_in_the_trash_keep_no_other_deletion_waiting(
+def test_files_that_move_to_the_trash_do_not_delay_other_deletions(
     folder_of: FolderOf,
 ) -> None:
     folder = folder_of(100)
@@ -283,7 +283,7 @@ def test_files_that_are_about_to_be_in_the_trash_keep_no_other_deletion_waiting(
     assert rel_paths_of(folder.delete([other]).send) == [other]
 
 
-def test_files_in_the_trash_are_none_that_the_folder_keeps(folder_of: FolderOf) -> None:
+def test_files_in_the_trash_do_not_count_as_kept_by_the_folder(folder_of: FolderOf) -> None:
     folder = folder_of(20, HoldPolicy(count=50, percent=100))
     folder.move_to_trash(10)
     assert len(folder.delete(folder.rel_paths[10:]).hold) == 10

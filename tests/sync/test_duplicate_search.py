@@ -129,7 +129,7 @@ def world(tmp_path: Path) -> Iterator[World]:
         yield World(database, collection)
 
 
-def test_a_pair_is_told_once_whichever_side_finds_it(world: World) -> None:
+def test_a_pair_is_alerted_once_whichever_side_finds_it(world: World) -> None:
     world.collection.twins = {"a": {"b": 3}, "b": {"a": 3}}
     world.send("a")
     world.send("b")
@@ -148,14 +148,14 @@ def test_the_image_that_was_searched_for_comes_first(world: World) -> None:
     assert "f/b (b) is like f/a (a), rank 7" in str(world.told[0])
 
 
-def test_what_is_less_alike_than_wanted_is_no_pair(world: World) -> None:
+def test_pictures_beyond_the_highest_rank_are_not_a_pair(world: World) -> None:
     world.collection.twins = {"a": {"b": 51}}
     world.send("a")
     assert world.search() == []
     assert world.pairs.count_open() == 0
 
 
-def test_a_dismissed_pair_is_never_told_of_again(world: World) -> None:
+def test_a_dismissed_pair_is_not_alerted_by_later_searches(world: World) -> None:
     twins = {"a": {"b": 3}, "b": {"a": 3}}
     world.collection.twins = twins
     world.send("a")
@@ -168,7 +168,7 @@ def test_a_dismissed_pair_is_never_told_of_again(world: World) -> None:
         assert len(world.search()) == 1
 
 
-def test_an_alert_whose_line_could_not_be_written_is_still_to_be_told(world: World) -> None:
+def test_an_alert_whose_line_could_not_be_written_stays_due(world: World) -> None:
     """As long as it only waits to be written, a crash would lose it."""
     world.collection.twins = {"a": {"b": 3}, "b": {"a": 3}}
     world.send("a")
@@ -191,7 +191,7 @@ def test_an_alert_whose_line_could_not_be_written_is_still_to_be_told(world: Wor
                 release()
 
 
-def test_an_alert_that_was_found_and_not_told_is_told_after_a_restart(world: World) -> None:
+def test_an_alert_that_was_found_and_not_given_is_given_after_a_restart(world: World) -> None:
     world.collection.twins = {"a": {"b": 3}}
     world.send("a")
     world.send("b")
@@ -224,7 +224,7 @@ def test_an_alert_that_a_power_loss_left_unmarked_comes_a_second_time(world: Wor
         assert world.search() == [("a", "b", 3)] * 2
 
 
-def test_without_alerts_pairs_are_recorded_and_stay_untold(world: World) -> None:
+def test_with_alerts_off_pairs_are_recorded_and_not_alerted_later(world: World) -> None:
     world.collection.twins = {"a": {"b": 3}, "b": {"a": 3}}
     world.send("a")
     world.send("b")
@@ -259,7 +259,7 @@ def away() -> Unreachable:
 
 
 @pytest.mark.parametrize("error", [away(), Unauthorized("who?")])
-def test_a_collection_that_answers_nobody_is_asked_once(
+def test_a_collection_that_does_not_answer_is_asked_once(
     world: World, error: CollectionError
 ) -> None:
     world.collection.failing = {"a": error, "b": error}
@@ -271,7 +271,7 @@ def test_a_collection_that_answers_nobody_is_asked_once(
     assert len(world.searches.due(9)) == 2
 
 
-def test_when_it_is_stopped_the_rest_stays_due(world: World) -> None:
+def test_when_the_search_is_stopped_the_other_images_stay_due(world: World) -> None:
     world.send("a")
     DuplicateSearch(world.collection, world.searches, SETTINGS, world.told.append).work_off(
         lambda: True
@@ -326,7 +326,7 @@ def test_an_alert_is_one_line_and_names_everything(
     assert (json.loads(line)["match_path"], json.loads(line)["rank"]) == (None, 0)
 
 
-def test_alerts_go_on_in_a_new_file_when_theirs_was_rotated_away(tmp_path: Path) -> None:
+def test_alerts_continue_in_a_new_file_after_a_rotation(tmp_path: Path) -> None:
     path = tmp_path / "alerts.jsonl"
     announce = announce_to_file(path)
     announce(alert())

@@ -1,13 +1,13 @@
-"""Whatever watchdog's own observer is known to lose events by: what happens in a folder is in the
-collection all the same, byte for byte.
+"""In situations where watchdog's own observer (the "stock observer") loses events, everything that
+happens in a folder still reaches the collection, byte for byte.
 
-Most of it is played to a snoopsync on the stock observer too, and there it must not come right: a
-test that nothing can fail would prove nothing. Not so
-- where the stock observer gets a file wrong and its directory right, since more than the directory
-  is not believed: saves and copies from outside, files that had no name, and a directory that is
-  written to after it was moved out, of which it tells under the old path;
-- with bursts: what it loses in the midst of one does no harm as long as the last event of each
-  directory comes through, and whether it does is luck.
+Most situations are repeated with a snoopsync that uses the stock observer, and there an event must
+be lost: a test that cannot fail proves nothing. They are not repeated
+- where the stock observer reports the wrong file and the right directory, because snoopsync trusts
+  only the directory: saves and copies from outside, files that had no name, and a directory that
+  is written to after it was moved out, which is reported under its old path;
+- in bursts, because only the last event of each directory matters, and chance decides whether that
+  one is lost.
 """
 
 from __future__ import annotations

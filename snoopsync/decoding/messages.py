@@ -32,17 +32,16 @@ def receive_answer(decoder: socket.socket, most_bytes: int) -> bytes:
     assert wall_seconds is not None
     # For the whole answer: a decoder could send each message just in time.
     deadline = time.monotonic() + wall_seconds
-    parts, size = [], 0
+    answer = bytearray()
     try:
         while True:
             # Not ``recv_fds``: the kernel closes any descriptors that come with the answer.
             message = decoder.recv(MESSAGE_BYTES)
-            parts.append(message[1:])
-            size += len(message) - 1
-            if message[:1] not in (_MORE, _LAST) or size > most_bytes:
+            answer += message[1:]
+            if message[:1] not in (_MORE, _LAST) or len(answer) > most_bytes:
                 raise ConnectionResetError
             if message[:1] == _LAST:
-                return b"".join(parts)
+                return bytes(answer)
             left_seconds = deadline - time.monotonic()
             if left_seconds <= 0:
                 raise TimeoutError

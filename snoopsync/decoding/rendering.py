@@ -115,9 +115,8 @@ def _fitted(image: Image.Image, side: int) -> Image.Image:
     size = _fitting(image.size, side)
     if size == image.size:
         return image
-    # Otherwise the colour of transparent pixels would mix with that of others.
-    mixed = image.convert("RGBa") if image.mode == "RGBA" else image
-    return mixed.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0).convert(image.mode)
+    # Pillow weights each colour by its opacity, so the colour of transparent pixels does not count.
+    return image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
 
 
 def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:

@@ -95,7 +95,7 @@ def test_only_the_same_file_has_the_originals_bytes() -> None:
         ("tilted 3, cropped inside", (334, 222)),
     ],
 )
-def test_sizes(name: str, size: tuple[int, int]) -> None:
+def test_an_alteration_has_its_size(name: str, size: tuple[int, int]) -> None:
     assert seen(ALL[name]).size == size
 
 

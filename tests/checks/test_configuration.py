@@ -94,5 +94,5 @@ def test_a_changed_owner_is_a_warning_with_the_key_that_prevents_it() -> None:
 @pytest.mark.parametrize(
     ("configured", "known"), [("a", None), ("a", "a"), (None, None), (None, default_owner())]
 )
-def test_an_owner_that_stays_is_no_finding(configured: str | None, known: str | None) -> None:
+def test_an_owner_that_stays_is_not_a_finding(configured: str | None, known: str | None) -> None:
     assert list(owner_findings(CollectionConfig(owner=configured), known)) == []

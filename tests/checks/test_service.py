@@ -40,7 +40,7 @@ REPORT = ServiceReport(age_seconds=0.1, version=__version__)
         (ServiceStatus(7, replace(REPORT, version="0.0.1")), WARNING, None, "version 0.0.1"),
     ],
 )
-def test_findings_about_the_service(
+def test_a_finding_about_the_service_has_its_severity_and_fix(
     service: ServiceStatus, state: Severity, cause: type[SnoopsyncError] | None, said: str
 ) -> None:
     finding = service_finding(service)
@@ -137,7 +137,7 @@ LANDLOCK = Restriction.LANDLOCK
         ),
     ],
 )
-def test_a_missing_restriction_of_decoders_is_reported_with_who_withholds_it(
+def test_a_missing_restriction_of_decoders_is_reported_with_its_cause(
     tried: Outcome, service_lacks: list[str] | None, texts: list[str]
 ) -> None:
     found = [each for each in decoder_findings(tried, service_lacks) if each.severity != OK]

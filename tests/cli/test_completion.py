@@ -142,7 +142,7 @@ def completed(home: Installation, *words: str) -> list[str]:
     return [value for kind, value in zip(lines[::3], lines[1::3], strict=True) if kind == "plain"]
 
 
-def test_candidates(home: Installation) -> None:
+def test_commands_options_states_and_folders_are_completed(home: Installation) -> None:
     odd = "my $(photos)' & *"
     assert completed(home, "re") == ["resync", "review"]
     assert completed(home, "status", "--") == ["--watch", "--json", "--help"]

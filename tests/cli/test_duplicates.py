@@ -56,7 +56,7 @@ def test_groups_have_the_one_to_keep_first_and_the_largest_waste_leads(home: Ins
     assert len(pairs) == 4
 
 
-def test_filters_orders_and_limits(home: Installation) -> None:
+def test_groups_are_filtered_sorted_and_limited(home: Installation) -> None:
     home.ok("resync")
     large, small = groups(home)
     assert groups(home, "--kind", "identical") == [large]
@@ -206,7 +206,7 @@ def test_surplus_files_are_proven_before_they_are_printed(home: Installation) ->
     assert home.ok("duplicates", "--surplus", "-0") == ""
 
 
-def test_hard_links_of_one_file_are_no_group_and_not_surplus(tmp_path: Path) -> None:
+def test_hard_links_of_one_file_are_not_a_group_and_not_surplus(tmp_path: Path) -> None:
     home = Installation(tmp_path)
     home.configure()
     (home.pictures / "a.png").write_bytes(encode(photo(1, SIZE), "PNG"))

@@ -100,7 +100,7 @@ def test_a_pair_dismissed_while_the_service_runs_is_not_alerted(
 
 
 @pytest.mark.parametrize("other", ["pictures/1.jpg", "pictures/no.jpg", "nonsense"])
-def test_images_that_are_no_pair_cannot_be_dismissed(home: Installation, other: str) -> None:
+def test_images_that_are_not_a_pair_cannot_be_dismissed(home: Installation, other: str) -> None:
     home.ok("resync")
     done = home.run("duplicates", "dismiss", "pictures/0.jpg", other)
     assert done.code == 2

@@ -25,7 +25,7 @@ def test_the_program_is_found_by_the_path_that_it_was_started_with(
     assert program_words() == ("/nowhere/python", "-m", "snoopsync")
 
 
-def test_an_error_about_no_other_user_stays_as_it_is() -> None:
+def test_an_error_that_does_not_concern_another_user_stays_unchanged() -> None:
     error = UnsafeDirectory("others can write there", directory=Path("/srv"))
     assert with_command(error, ["status"], uses_service=True) is error
 

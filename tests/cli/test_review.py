@@ -222,7 +222,7 @@ def test_an_address_beyond_loopback_is_refused_with_the_tunnel_to_use(tmp_path: 
         assert "ssh -L 8471:127.0.0.1:8471" in done.err
 
 
-def test_a_name_that_is_no_host_is_refused(tmp_path: Path) -> None:
+def test_a_name_that_is_not_a_host_is_refused(tmp_path: Path) -> None:
     home = Installation(tmp_path)
     home.configure()
     for name in ("http://nas", "nas/", "", "nas:port", "*", "a b"):

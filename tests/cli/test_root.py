@@ -37,7 +37,9 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_configuration_errors(home: Installation, command: list[str]) -> None:
+def test_every_command_reports_an_error_of_the_configuration(
+    home: Installation, command: list[str]
+) -> None:
     home.configure("sync: {settle: soon}\n")
     message, code = error_of(home, *command)
     assert "sync.settle" in message
@@ -45,14 +47,18 @@ def test_configuration_errors(home: Installation, command: list[str]) -> None:
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, ["keys", "list", "--json"]])
-def test_usage_errors(home: Installation, command: list[str]) -> None:
+def test_every_command_reports_an_unknown_option_as_wrong_usage(
+    home: Installation, command: list[str]
+) -> None:
     message, code = error_of(home, *command, "--nonsense")
     assert "--nonsense" in message
     assert code == Exit.USAGE
 
 
 @pytest.mark.parametrize("command", [each for each in COMMANDS if each[0] != "resync"])
-def test_state_errors(home: Installation, command: list[str]) -> None:
+def test_every_command_reports_a_file_that_is_not_a_state_file(
+    home: Installation, command: list[str]
+) -> None:
     home.configure()
     home.state.parent.mkdir(parents=True)
     home.state.write_bytes(b"no database" * 1000)
@@ -62,7 +68,7 @@ def test_state_errors(home: Installation, command: list[str]) -> None:
     assert "is damaged" in message
 
 
-def test_collection_errors(home: Installation) -> None:
+def test_an_error_of_the_collection_has_its_exit_code(home: Installation) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     home.configure_service(f"http://127.0.0.1:{port}/api/v1", PUBLIC_KEY)
@@ -74,7 +80,7 @@ def test_collection_errors(home: Installation) -> None:
     assert json.loads(done.out)["scanned"] == 1, "the summary is there all the same"
 
 
-def test_a_file_named_like_an_option(home: Installation) -> None:
+def test_a_file_after_two_dashes_is_not_an_option(home: Installation) -> None:
     done = home.run("search", "--", "--json")
     assert done.code == Exit.USAGE
     assert not done.err.startswith("{")

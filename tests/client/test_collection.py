@@ -233,7 +233,7 @@ def test_an_empty_answer_to_a_change_succeeds_by_its_status(
 
 
 @pytest.mark.parametrize("status", [200, 201, 204])
-def test_a_service_that_answers_everything_with_nothing_is_no_collection(
+def test_a_service_whose_answers_are_all_empty_is_not_a_collection(
     server: CollectionServer, client: Collection, status: int
 ) -> None:
     server.fault_for = lambda _seen: answers(status)

@@ -261,7 +261,7 @@ def test_a_retrying_collection_may_wrap_another(
         RetryingCollection(collection).get_image("a")
 
 
-def test_a_request_that_came_too_early_is_retried_a_second_later_and_is_no_outage() -> None:
+def test_a_request_that_came_too_early_is_retried_a_second_later_and_is_not_an_outage() -> None:
     """A service that accepts each signature once has not looked at this request, so a conflict
     after it is with another client."""
     pauses: list[float] = []

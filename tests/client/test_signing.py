@@ -29,7 +29,7 @@ def test_the_signer_does_not_show_the_secret() -> None:
 
 
 @pytest.mark.parametrize("public_key", ["", "  ", "a\nb", "é"])
-def test_a_public_key_that_is_no_valid_header_is_an_error(public_key: str) -> None:
+def test_a_public_key_that_is_not_a_valid_header_is_an_error(public_key: str) -> None:
     with pytest.raises(ValueError, match="public_key"):
         Signer(public_key, SECRET_KEY)
 

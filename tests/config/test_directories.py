@@ -37,7 +37,9 @@ def test_the_environment_names_the_directories(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.usefixtures("homeless")
 @pytest.mark.parametrize("find", FUNCTIONS)
-def test_a_user_without_a_home_directory_has_none_of_them(find: Callable[[], Path | None]) -> None:
+def test_a_user_without_a_home_directory_has_no_directories(
+    find: Callable[[], Path | None],
+) -> None:
     assert find() is None
 
 

@@ -65,7 +65,7 @@ def test_all_problems_are_reported_in_the_files_order(home: Home) -> None:
         ("#" * (1 << 20) + "\n", None, "is larger than 1 MiB"),
     ],
 )
-def test_a_file_that_is_not_a_configuration(
+def test_a_file_that_is_not_a_configuration_is_refused_with_its_line(
     home: Home, content: str | bytes, line: int | None, message: str
 ) -> None:
     problem = home.problem(content)
@@ -78,7 +78,7 @@ def test_aliases_of_aliases_take_no_time(home: Home) -> None:
     assert len(home.problems("\n".join(["a0: &a0 [x]", *rows, "folders: *a29"]))) > 30
 
 
-def test_a_value_that_contains_itself(home: Home) -> None:
+def test_a_value_that_contains_itself_is_refused(home: Home) -> None:
     problems = home.problems("folders: &f\n- path: a\n  exclude: *f\n- *f\n")
     assert {problem.key for problem in problems} == {
         "folders[0].exclude[0]",

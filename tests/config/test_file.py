@@ -37,12 +37,14 @@ def test_the_source_of_the_secret_key_is_named(home: Home) -> None:
 
 
 @pytest.mark.parametrize(("name", "reason"), [("none", "No such file"), (".", "Is a directory")])
-def test_a_file_that_cannot_be_read(tmp_path: Path, name: str, reason: str) -> None:
+def test_a_file_that_cannot_be_read_is_reported_with_the_reason(
+    tmp_path: Path, name: str, reason: str
+) -> None:
     with pytest.raises(ConfigError, match=f"file: can't be read: {reason}"):
         load_config(tmp_path / name, {})
 
 
-def test_the_order_of_places_for_the_configuration(tmp_path: Path) -> None:
+def test_the_first_place_with_a_configuration_is_used(tmp_path: Path) -> None:
     explicit, variable, system = (tmp_path / name for name in ("explicit", "variable", "system"))
     user_dir = tmp_path / "user"
     user_dir.mkdir()

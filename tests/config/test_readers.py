@@ -116,7 +116,7 @@ def test_a_problem_has_its_key_and_line(
      "http://host:0/", "http://host:99999/", "https://u:p@host/", "https://u@host", "https://host/?a=b",
      "https://host/#a", "https://host/a b", "https://host/\n", "https://host/api?"],
 )  # fmt: skip
-def test_invalid_endpoints(home: Home, endpoint: str) -> None:
+def test_an_invalid_endpoint_is_refused_with_its_key_and_line(home: Home, endpoint: str) -> None:
     """The keys are not reported: whether they are needed depends on the endpoint."""
     section = json.dumps({"endpoint": endpoint, "public_key": "a"})
     problem = home.problem(f"{FOLDERS}collection: {section}")

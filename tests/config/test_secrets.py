@@ -102,7 +102,9 @@ def test_a_list_of_secrets_has_one_per_line(tmp_path: Path) -> None:
         (b"a\n" * 40_000, "urls is too long"),
     ],
 )
-def test_invalid_lists_of_secrets(tmp_path: Path, content: bytes, said: str) -> None:
+def test_an_invalid_list_of_secrets_is_refused_with_the_reason(
+    tmp_path: Path, content: bytes, said: str
+) -> None:
     path = private(tmp_path / "urls", "")
     path.write_bytes(content)
     with pytest.raises(SecretError, match=said):

@@ -170,7 +170,9 @@ def test_a_limit_that_is_left_out_does_not_count(
         ('{path: a, exclude: ["#x"]}', "folders[0].exclude[0]", "comment"),
     ],
 )
-def test_a_folder_with_a_problem(home: Home, folder: str, key: str, message: str) -> None:
+def test_a_problem_of_a_folder_has_its_key_and_line(
+    home: Home, folder: str, key: str, message: str
+) -> None:
     problem = home.problem(f"\nfolders:\n  - {folder}\n")
     assert (problem.key, problem.line) == (key, 3)
     assert message in problem.message

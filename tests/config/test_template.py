@@ -85,7 +85,7 @@ def test_the_example_is_what_init_writes() -> None:
     assert EXAMPLE.read_text() == render_config([Path("/srv/photos")], owner="studio-nas")
 
 
-def test_a_written_configuration_for_a_service(home: Home) -> None:
+def test_a_written_configuration_for_a_service_names_the_secret_file(home: Home) -> None:
     secret = home.path / "a: secret #1"
     secret.write_text("x")
     secret.chmod(0o600)

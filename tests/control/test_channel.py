@@ -323,7 +323,7 @@ def test_a_directory_of_another_user_below_that_of_a_third_one_leads_root_to_no_
 
 
 @needs_root
-def test_a_socket_of_a_third_user_is_no_service(homes: Path) -> None:
+def test_a_socket_of_a_third_user_is_not_a_service(homes: Path) -> None:
     state = homes / "bob" / "state.sqlite3"
     with service_of(ALICE, homes / "alice" / "state") as listener:
         socket_path(state).symlink_to(socket_path(homes / "alice" / "state" / "state.sqlite3"))

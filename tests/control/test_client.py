@@ -48,6 +48,6 @@ def test_a_service_that_stops_before_it_answers_has_failed(state: Path) -> None:
         result_from_service(state, {})
 
 
-def test_without_a_service_there_is_none_to_ask(state: Path) -> None:
+def test_without_a_service_the_client_reports_that_none_runs(state: Path) -> None:
     with pytest.raises(ServiceUnavailable):
         result_from_service(state, {})

@@ -24,7 +24,9 @@ def directory() -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("mode", [0o710, 0o750, 0o2710])
-def test_a_directory_that_the_group_may_enter_is_no_obstacle(directory: Path, mode: int) -> None:
+def test_a_directory_that_the_group_may_enter_is_not_an_obstacle(
+    directory: Path, mode: int
+) -> None:
     directory.chmod(mode)
     assert group_obstacle(directory, OWN) is None
 

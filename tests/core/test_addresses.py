@@ -44,5 +44,5 @@ def test_loopback_addresses_stay_on_this_machine(host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.1", "example.org", "localhost.org"])
-def test_other_addresses_do_not(host: str) -> None:
+def test_other_addresses_do_not_stay_on_this_machine(host: str) -> None:
     assert not is_loopback(host)

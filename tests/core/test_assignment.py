@@ -30,7 +30,7 @@ def test_the_image_of_a_path_goes_to_the_file_at_that_path() -> None:
     }
 
 
-def test_a_later_id_of_a_path_is_its_own_too() -> None:
+def test_a_later_id_of_a_path_belongs_to_the_path_too() -> None:
     found = [own_id(A, 3)]
     assert assign_images(OWNER, {A: found, B: found}, found) == {A: own_id(A, 3)}
 

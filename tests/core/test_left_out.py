@@ -61,7 +61,7 @@ def test_counts_of_directories_add_up() -> None:
 
 
 @pytest.mark.parametrize("name", [b"a", b".hidden", b"a.", b"a.\xff", b"a.b c", b"a." + b"x" * 99])
-def test_an_odd_end_of_a_name_is_no_suffix(name: bytes) -> None:
+def test_an_odd_end_of_a_name_is_not_a_suffix(name: bytes) -> None:
     counts: LeftOutCounts = {}
     count(counts, LeftOut.OTHER_TYPE, name)
     assert describe(counts) == "1 file of another type"

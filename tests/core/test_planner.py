@@ -287,7 +287,7 @@ def test_a_chain_that_ends_on_a_known_file_stays_where_it_is(scene: Scene) -> No
     ]
 
 
-def test_an_inode_that_was_used_again_is_no_rename(scene: Scene) -> None:
+def test_an_inode_that_was_used_again_is_not_a_rename(scene: Scene) -> None:
     """Same inode, same size, same mtime: only the content tells."""
     record = scene.known(A, 1, ALBUM)
     scene.gone(A)

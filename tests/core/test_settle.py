@@ -152,7 +152,9 @@ events = st.lists(
 
 
 @given(events)
-def test_any_sequence_of_observations(history: list[tuple[int, object]]) -> None:
+def test_a_file_is_settled_if_every_look_of_the_time_was_the_same(
+    history: list[tuple[int, object]],
+) -> None:
     """At rest means: the same in every look of the time it takes. ``gone`` is exact, and whatever
     waits is named once its time has come, once."""
     settler = Settler(SETTLE, DELETE_AFTER)

@@ -84,7 +84,7 @@ def test_damaged_metadata_is_none() -> None:
     assert metadata_of(io.BytesIO(content)) == Metadata("JPEG", "", "")
 
 
-def test_what_is_no_picture_has_no_metadata(renderers: Renderers) -> None:
+def test_what_is_not_a_picture_has_no_metadata(renderers: Renderers) -> None:
     with read_picture(b"<svg/>") as picture, pytest.raises(Refused):
         renderers.read_metadata(picture)
 

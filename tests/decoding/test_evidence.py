@@ -66,5 +66,5 @@ def test_only_camera_tags_count_as_camera_metadata() -> None:
     assert evidence(encode(photo(1), exif=exposed)).camera
 
 
-def test_unreadable_metadata_is_no_evidence() -> None:
+def test_unreadable_metadata_is_not_evidence() -> None:
     assert not evidence(encode(photo(1), exif=b"Exif\0\0MM\0*\xff\xff\xff\xff")).camera

@@ -65,6 +65,16 @@ def test_killed_idle_decoders_are_replaced(pool: Pool, who: str) -> None:
     until(lambda: not any(lives(each) for each in mine))
 
 
+def test_a_decoder_is_replaced_after_a_number_of_pictures() -> None:
+    limits = DecoderLimits(pictures=2)
+    with closing(Pool(1, "tests.support.decoder_work:by_its_content", limits)) as pool:
+        ask(pool, b"sound")
+        _, (first,) = processes_of(pool)
+        ask(pool, b"sound")
+        until(lambda: not lives(first))
+        assert ask(pool, b"sound") == b"sound"
+
+
 def test_closing_ends_all_decoders() -> None:
     pool = Pool(2, "tests.support.decoder_work:by_its_content", LIMITS)
     ask(pool, b"sound")

@@ -12,7 +12,7 @@ import pytest
 from PIL import ExifTags, Image, ImageCms
 
 from snoopsync.core.errors import Refused
-from snoopsync.decoding import rendering
+from snoopsync.decoding import layout, rendering
 from snoopsync.decoding.decoders import Renderers
 from snoopsync.decoding.layout import (
     MAX_RENDERED_SIDE,
@@ -139,7 +139,7 @@ def test_a_damaged_profile_leaves_the_colours_as_they_are() -> None:
     assert pixel(shown, 10, 10) == (255, 0, 0)
 
 
-def test_what_is_no_picture_is_refused(renderers: Renderers) -> None:
+def test_what_is_not_a_picture_is_refused(renderers: Renderers) -> None:
     with read_picture(b"<svg/>") as picture, pytest.raises(Refused) as refused:
         renderers.render(picture, SIDE)
     assert refused.value.status == 415
@@ -168,6 +168,13 @@ _SIZE = struct.Struct("<IIB")
 def test_only_the_pixels_that_were_asked_for_are_a_valid_answer(answer: bytes) -> None:
     with pytest.raises(InvalidAnswer):
         unpack_rendering(answer, 4)
+
+
+def test_an_answer_in_full_has_a_limited_number_of_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layout, "MAX_RENDERED_PIXELS", 11)
+    assert unpack_rendering(b"P" + _SIZE.pack(11, 1, 0) + bytes(33), 0).width == 11
+    with pytest.raises(InvalidAnswer):
+        unpack_rendering(b"P" + _SIZE.pack(4, 3, 0) + bytes(36), 0)
 
 
 def test_a_valid_answer_has_the_pixels() -> None:

@@ -241,7 +241,7 @@ def test_images_of_an_older_version_match_by_their_bytes_only(
     assert collection.search_images_by_id("copy")["results"] == []
 
 
-def test_a_file_that_is_no_database_is_reported(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("remember the milk" * 1000)
     with pytest.raises(Unavailable, match=r"notes\.txt.*move the file away"):

@@ -251,6 +251,14 @@ def test_every_directory_is_listed_after_events_were_lost(scene: Scene) -> None:
     assert scene.listed == set()
 
 
+def test_every_directory_is_listed_if_changes_may_have_been_missed(scene: Scene) -> None:
+    scene.scanner.missed = True
+    scene.scan()
+    assert scene.listed == ALL
+    scene.scan()
+    assert scene.listed == set()
+
+
 def test_a_scan_that_did_not_end_leaves_the_lost_events_to_the_next_one(scene: Scene) -> None:
     scene.scanner.follow(Hints(everything=True))
     scene.scanner.stop()

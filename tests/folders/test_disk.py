@@ -107,7 +107,7 @@ def test_a_directory_in_a_files_place_leaves_no_descriptor_open(
 
 
 @needs_root
-def test_a_disk_has_a_number_that_no_other_has_and_keeps_it(tmp_path: Path) -> None:
+def test_a_disk_has_a_unique_number_and_keeps_it(tmp_path: Path) -> None:
     first, second = (make_disk(tmp_path / f"{name}.img") for name in ("first", "second"))
     rel_path, elsewhere = tmp_path / "place", tmp_path / "elsewhere"
     rel_path.mkdir()

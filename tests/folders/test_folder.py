@@ -165,7 +165,7 @@ def test_a_session_examines_each_directory_once(root: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [Path.touch, lambda path: None])
-def test_a_folder_that_is_no_directory_is_missing(
+def test_a_folder_that_is_not_a_directory_is_missing(
     tmp_path: Path, make: Callable[[Path], None]
 ) -> None:
     path = tmp_path / "photos"

@@ -58,7 +58,7 @@ def test_a_copy_of_a_file_with_two_names_is_alerted(
     assert states(world) == [PairState.OPEN]
 
 
-def test_a_copy_that_becomes_a_hard_link_is_no_duplicate_any_more(
+def test_a_copy_that_becomes_a_hard_link_is_not_a_duplicate_any_more(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     world.disk.write("a.jpg", fake_picture(1))
@@ -94,7 +94,7 @@ def test_links_across_folders_are_one_file_too(
     assert alerts(caplog) == 0
 
 
-def test_the_state_file_alone_is_not_believed(
+def test_files_are_hard_links_only_if_the_disk_confirms_it(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Two disks may give two files one inode: the disk counts, at the moment of the alert."""

@@ -15,7 +15,7 @@ from snoopsync.folders.open_folder import OpenFolder
 
 
 @pytest.mark.parametrize("way", [b"link", b"x/link", b"x/link/y"])
-def test_a_symbolic_link_on_the_way_is_no_directory(
+def test_a_symbolic_link_on_the_way_is_not_a_directory(
     opened: OpenFolder, tmp_path: Path, way: bytes
 ) -> None:
     """Also one that leads to a place in the folder."""

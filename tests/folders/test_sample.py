@@ -117,7 +117,7 @@ def test_a_file_that_is_gone_or_of_another_size_is_different_and_not_read(
     assert known.opened == []
 
 
-def test_a_link_or_a_directory_is_no_file(known: Known) -> None:
+def test_a_link_or_a_directory_is_not_a_file(known: Known) -> None:
     known.paths[0].unlink()
     known.paths[0].symlink_to(known.paths[1])
     known.paths[2].unlink()

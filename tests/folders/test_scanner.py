@@ -22,7 +22,7 @@ def test_the_first_update_scans_everything(scene: Scene) -> None:
     assert scene.monitor.scanned == 2
 
 
-def test_an_unchanged_file_is_no_difference(scene: Scene) -> None:
+def test_an_unchanged_file_is_not_a_difference(scene: Scene) -> None:
     scene.disk.write("a.jpg", b"a")
     scene.disk.write("x/b.jpg", b"b")
     scene.know("a.jpg", "x/b.jpg")
@@ -54,7 +54,7 @@ def test_a_directory_is_watched_before_it_is_listed(scene: Scene) -> None:
     assert "x/late.jpg" in scene.look()
 
 
-def test_a_file_that_is_now_excluded_is_no_difference(scene: Scene) -> None:
+def test_a_file_that_is_now_excluded_is_not_a_difference(scene: Scene) -> None:
     for path in ("a.jpg", "x/b.jpg", "x/c.jpg"):
         scene.disk.write(path, b"bytes")
     scene.know("a.jpg", "x/b.jpg", "x/c.jpg")
@@ -121,7 +121,7 @@ def test_a_held_image_whose_file_is_back_is_a_difference(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("code", [errno.EACCES, errno.EIO])
-def test_files_in_an_unreadable_directory_are_no_differences(scene: Scene, code: int) -> None:
+def test_files_in_an_unreadable_directory_are_not_differences(scene: Scene, code: int) -> None:
     scene.disk.write("x/y/a.jpg", b"a")
     scene.know("x/y/a.jpg")
     scene.edge.code = code

@@ -45,7 +45,7 @@ def test_reading_a_file_needs_no_execute_permission(open_folder: Path) -> None:
     assert check_access(path, USE, Reader()).barriers == (path,)
 
 
-def test_a_missing_path_is_no_barrier(open_folder: Path) -> None:
+def test_a_missing_path_is_not_a_barrier(open_folder: Path) -> None:
     assert check_access(open_folder / "none" / "none", USE, Reader()) == Access()
 
 

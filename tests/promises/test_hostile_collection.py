@@ -295,7 +295,7 @@ def test_the_kinds_are_those_of_the_embedded_collection() -> None:
 
 
 @pytest.mark.parametrize("rank", [2**31, 10**4000])
-def test_a_result_with_a_huge_rank_is_no_match(rank: int) -> None:
+def test_a_result_with_a_huge_rank_is_not_a_match(rank: int) -> None:
     text = b'{"results": [{"id": "a", "rank": %d}, {"id": "b", "rank": 3}]}' % rank
     found = lists.parse_search(Response(200, "OK", {}, text), "c")
     assert [match["id"] for match in found["results"]] == ["b"]

@@ -241,7 +241,7 @@ def test_an_image_that_is_left_out_is_no_longer_in_any_pair(before: World) -> No
     assert [pair.state for pair in before.duplicates_known()] == [PairState.GONE]
 
 
-def test_a_picture_is_no_duplicate_of_an_image_that_is_left_out(
+def test_a_picture_is_not_a_duplicate_of_an_image_that_is_left_out(
     before: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     before.disk.remove("a.jpg")
@@ -387,7 +387,7 @@ def test_a_picture_that_comes_back_from_the_trash_before_it_is_deleted_keeps_its
     assert [pair.state for pair in before.duplicates_known()] == [PairState.OPEN]
 
 
-def test_a_picture_never_moves_onto_the_place_of_an_image_that_is_left_out(world: World) -> None:
+def test_a_picture_never_moves_to_the_path_of_an_image_that_is_left_out(world: World) -> None:
     """Even if the image's own file was just taken out of the trash."""
     world.configure("photos", exclude_defaults=False)
     world.disk.write("a.jpg", fake_picture(1))

@@ -1,13 +1,13 @@
-"""Whatever watchdog's own observer is known to lose events by: what happens in a folder is in the
-collection all the same, byte for byte.
+"""In situations where watchdog's own observer (the "stock observer") loses events, everything that
+happens in a folder still reaches the collection, byte for byte.
 
-Most of it is played to a snoopsync on the stock observer too, and there it must not come right: a
-test that nothing can fail would prove nothing. Not so
-- where the stock observer gets a file wrong and its directory right, since more than the directory
-  is not believed: saves and copies from outside, files that had no name, and a directory that is
-  written to after it was moved out, of which it tells under the old path;
-- with bursts: what it loses in the midst of one does no harm as long as the last event of each
-  directory comes through, and whether it does is luck.
+Most situations are repeated with a snoopsync that uses the stock observer, and there an event must
+be lost: a test that cannot fail proves nothing. They are not repeated
+- where the stock observer reports the wrong file and the right directory, because snoopsync trusts
+  only the directory: saves and copies from outside, files that had no name, and a directory that
+  is written to after it was moved out, which is reported under its old path;
+- in bursts, because only the last event of each directory matters, and chance decides whether that
+  one is lost.
 """
 
 from __future__ import annotations
@@ -126,7 +126,9 @@ def test_nothing_is_lost(playground: Playground, story: Story) -> None:
 
 
 @pytest.mark.parametrize("story", STORIES, ids=str)
-def test_the_stock_observer_loses_it(playground: Playground, story: Story) -> None:
+def test_the_stock_observer_loses_each_of_these_events(
+    playground: Playground, story: Story
+) -> None:
     assert is_lost_by_stock(playground, story)
 
 
@@ -151,7 +153,7 @@ def test_a_move_out_of_the_folder_does_not_delay_later_events(playground: Playgr
     assert seconds_behind_a_move_out(playground, OURS) < 0.4
 
 
-def test_the_stock_observer_holds_it_up(playground: Playground) -> None:
+def test_with_the_stock_observer_a_move_out_delays_later_events(playground: Playground) -> None:
     assert seconds_behind_a_move_out(playground, STOCK) > 0.5
 
 
@@ -209,7 +211,7 @@ def test_no_save_is_lost_when_the_queue_is_always_full(playground: Playground) -
 @needs_root
 @pytest.mark.timeout(_WITH_WAIT_SECONDS)
 @pytest.mark.parametrize("count", [5_000, pytest.param(40_000, marks=pytest.mark.slow)])
-def test_a_burst_of_files_that_are_gone_again_leaves_nothing_but_a_few_lines(
+def test_a_burst_of_files_that_vanish_again_causes_only_a_few_lines(
     playground: Playground, count: int
 ) -> None:
     with playground.played(Story(files_come_and_go(count), queue=64)) as service:

@@ -232,7 +232,7 @@ def test_a_mounted_disk_is_watched(playground: Playground, story: Story) -> None
 
 @needs_root
 @pytest.mark.parametrize("story", MOUNTS, ids=str)
-def test_the_stock_observer_does_not_hear_of_mounts(playground: Playground, story: Story) -> None:
+def test_the_stock_observer_does_not_notice_mounts(playground: Playground, story: Story) -> None:
     assert is_lost_by_stock(playground, story)
 
 

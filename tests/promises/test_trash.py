@@ -159,14 +159,16 @@ def test_deletions_by_hand_are_held_beside_those_of_the_page(
         until(lambda: len(filled.world.remote.ids()) == 10)
 
 
-def test_without_a_service_the_next_resync_deletes_them(filled: Page) -> None:
+def test_without_a_service_the_next_resync_deletes_the_images_of_trashed_files(
+    filled: Page,
+) -> None:
     filled.trash(MOVED)
     filled.remove([21])
     check(filled, deleted=21, held=0)
     filled.world.check_mirrored()
 
 
-def test_the_rehearsal_says_the_same(filled: Page) -> None:
+def test_a_dry_run_reports_the_same_deletions_as_the_resync(filled: Page) -> None:
     filled.trash(MOVED)
     filled.remove(range(21, 27))
     rehearsed = filled.world.rehearse().report.summary

@@ -80,7 +80,7 @@ def test_a_group_for_later_is_in_its_own_list_until_it_is_open_again(client: Pag
     assert [each["group"] for each in client.groups(state="later")] == [group["group"]]
 
 
-def test_decisions_and_what_undoes_them_survive_the_end_of_the_page(home: Installation) -> None:
+def test_decisions_and_their_undo_survive_the_end_of_the_page(home: Installation) -> None:
     with reviewing(home) as page:
         client = PageClient(page)
         [_, group] = client.groups()

@@ -14,7 +14,7 @@ from tests.support.users import OTHER, needs_root
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-def test_a_connection_of_this_user_is_known_as_such(host: str) -> None:
+def test_the_user_of_an_own_connection_is_found(host: str) -> None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, 0), family=family) as listener:
         server = listener.getsockname()[:2]
@@ -24,7 +24,7 @@ def test_a_connection_of_this_user_is_known_as_such(host: str) -> None:
 
 
 @needs_root
-def test_a_connection_of_another_user_is_known_as_theirs() -> None:
+def test_the_user_of_another_users_connection_is_found() -> None:
     program = (
         "import encodings.idna, os, socket, sys\n"
         "os.setuid(int(sys.argv[2]))\n"
@@ -42,5 +42,5 @@ def test_a_connection_of_another_user_is_known_as_theirs() -> None:
 
 
 @pytest.mark.parametrize("client", [("127.0.0.1", 1), ("testclient", 50000), ("::1", 1)])
-def test_a_connection_that_does_not_exist_is_nobodys(client: tuple[str, int]) -> None:
+def test_a_connection_that_does_not_exist_has_no_user(client: tuple[str, int]) -> None:
     assert user_of_peer(client, ("127.0.0.1", 2)) is None

@@ -62,7 +62,7 @@ def test_without_windows_no_browser_is_asked(monkeypatch: pytest.MonkeyPatch) ->
         pass
 
 
-def test_a_bug_is_answered_with_a_sentence_and_nothing_of_the_traceback(
+def test_a_bug_is_answered_with_a_sentence_and_no_traceback(
     client: PageClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_arguments: object, **_options: object) -> None:

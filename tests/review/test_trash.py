@@ -8,7 +8,7 @@ import stat
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote, unquote_to_bytes
@@ -29,13 +29,32 @@ NOW = datetime(2026, 5, 1, 12, 30, 15).astimezone().timestamp()
 MARKED, KEEP = b"a copy", b"the original"
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    folder = tmp_path / "photos"
-    (folder / "trip").mkdir(parents=True)
-    (folder / "trip/copy.jpg").write_bytes(MARKED)
-    (folder / "original.jpg").write_bytes(KEEP)
-    return folder
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A marked file and the one to keep, in a folder, and the trash of the home directory."""
+
+    folder: Path
+    home: Path
+    marked: KnownPicture
+    keep: KnownPicture
+
+    @property
+    def marked_path(self) -> Path:
+        return self.folder / "trip/copy.jpg"
+
+    @property
+    def keep_path(self) -> Path:
+        return self.folder / "original.jpg"
+
+    def move(
+        self, *, marked: KnownPicture | None = None, keep: KnownPicture | None = None
+    ) -> Trashed:
+        """Move the marked file to the trash, or another one; or keep another one."""
+        return move_to_trash(marked or self.marked, keep or self.keep, self.home, NOW)
+
+    def check_nothing_moved(self) -> None:
+        assert MARKED in files_in(self.folder).values()
+        assert not files_in(self.home)
 
 
 @pytest.fixture
@@ -44,13 +63,13 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def marked(folder: Path) -> KnownPicture:
-    return known(folder, "trip/copy.jpg", "nas.copy")
-
-
-@pytest.fixture
-def keep(folder: Path) -> KnownPicture:
-    return known(folder, "original.jpg", "nas.original")
+def pair(tmp_path: Path, home: Path) -> Pair:
+    folder = tmp_path / "photos"
+    (folder / "trip").mkdir(parents=True)
+    (folder / "trip/copy.jpg").write_bytes(MARKED)
+    (folder / "original.jpg").write_bytes(KEEP)
+    marked = known(folder, "trip/copy.jpg", "nas.copy")
+    return Pair(folder, home, marked, known(folder, "original.jpg", "nas.original"))
 
 
 def files_in(directory: Path) -> dict[str, bytes]:
@@ -61,76 +80,65 @@ def files_in(directory: Path) -> dict[str, bytes]:
     }
 
 
-def check_nothing_moved(folder: Path, home: Path) -> None:
-    assert MARKED in files_in(folder).values()
-    assert not files_in(home)
-
-
-def test_a_marked_file_is_moved_to_the_trash_of_the_home_directory(
-    folder: Path, home: Path, marked: KnownPicture, keep: KnownPicture
-) -> None:
-    trashed = move_to_trash(marked, keep, home, NOW)
-    assert files_in(folder) == {"original.jpg": KEEP}
-    assert files_in(home) == {
+def test_a_marked_file_is_moved_to_the_trash_of_the_home_directory(pair: Pair) -> None:
+    trashed = pair.move()
+    assert files_in(pair.folder) == {"original.jpg": KEEP}
+    assert files_in(pair.home) == {
         "files/copy.jpg": MARKED,
         "info/copy.jpg.trashinfo": (
-            b"[Trash Info]\nPath=" + quote(str(folder / "trip/copy.jpg")).encode() + b"\n"
+            b"[Trash Info]\nPath=" + quote(str(pair.marked_path)).encode() + b"\n"
             b"DeletionDate=2026-05-01T12:30:15\n"
         ),
     }
-    for directory in (home, home / "files", home / "info"):
+    for directory in (pair.home, pair.home / "files", pair.home / "info"):
         assert stat.S_IMODE(directory.stat().st_mode) == 0o700
-    assert trashed == Trashed(marked, os.fsencode(home), b"copy.jpg")
+    assert trashed == Trashed(pair.marked, os.fsencode(pair.home), b"copy.jpg")
 
 
-def test_files_of_one_name_have_different_names_in_the_trash(
-    folder: Path, home: Path, keep: KnownPicture
-) -> None:
+def test_files_of_one_name_have_different_names_in_the_trash(pair: Pair) -> None:
     for number in range(3):
-        (folder / "copy.jpg").write_bytes(b"%d" % number)
-        move_to_trash(known(folder, "copy.jpg"), keep, home, NOW)
-    assert files_in(home / "files") == {"copy.jpg": b"0", "copy 2.jpg": b"1", "copy 3.jpg": b"2"}
+        (pair.folder / "copy.jpg").write_bytes(b"%d" % number)
+        pair.move(marked=known(pair.folder, "copy.jpg"))
+    assert files_in(pair.home / "files") == {
+        "copy.jpg": b"0",
+        "copy 2.jpg": b"1",
+        "copy 3.jpg": b"2",
+    }
 
 
-def test_a_file_without_information_in_the_trash_is_not_overwritten(
-    home: Path, marked: KnownPicture, keep: KnownPicture
-) -> None:
+def test_a_file_without_information_in_the_trash_is_not_overwritten(pair: Pair) -> None:
     for name in ("files", "info"):
-        (home / name).mkdir(parents=True, mode=0o700)
-    home.chmod(0o700)
-    (home / "files/copy.jpg").write_bytes(b"of another program")
-    assert move_to_trash(marked, keep, home, NOW).name == b"copy 2.jpg"
-    assert files_in(home)["files/copy.jpg"] == b"of another program"
-    assert files_in(home / "info").keys() == {"copy 2.jpg.trashinfo"}
+        (pair.home / name).mkdir(parents=True, mode=0o700)
+    pair.home.chmod(0o700)
+    (pair.home / "files/copy.jpg").write_bytes(b"of another program")
+    assert pair.move().name == b"copy 2.jpg"
+    assert files_in(pair.home)["files/copy.jpg"] == b"of another program"
+    assert files_in(pair.home / "info").keys() == {"copy 2.jpg.trashinfo"}
 
 
 @pytest.mark.parametrize(
     "name", [b"\xff\n \xc3\x28%41'\".jpg", b"-rf", b"x" * 251 + b".jpg", b"." + b"y" * 254, b"a\\b"]
 )
-def test_any_name_can_be_moved_and_put_back(
-    folder: Path, home: Path, keep: KnownPicture, name: bytes
-) -> None:
-    path = Path(os.fsdecode(os.fsencode(folder) + b"/" + name))
+def test_any_name_can_be_moved_and_put_back(pair: Pair, name: bytes) -> None:
+    path = Path(os.fsdecode(os.fsencode(pair.folder) + b"/" + name))
     path.write_bytes(MARKED)
-    trashed = move_to_trash(known(folder, name), keep, home, NOW)
-    (info,) = (home / "info").iterdir()
+    trashed = pair.move(marked=known(pair.folder, name))
+    (info,) = (pair.home / "info").iterdir()
     line = info.read_bytes().splitlines()[1]
     assert unquote_to_bytes(line.removeprefix(b"Path=")) == os.fsencode(path)
     put_back(load(dump(trashed)))
     assert path.read_bytes() == MARKED
-    assert not files_in(home)
+    assert not files_in(pair.home)
 
 
 # The proof.
 
 
-def test_the_one_to_keep_must_exist(
-    folder: Path, home: Path, marked: KnownPicture, keep: KnownPicture
-) -> None:
-    (folder / "original.jpg").unlink()
+def test_the_one_to_keep_must_exist(pair: Pair) -> None:
+    pair.keep_path.unlink()
     with pytest.raises(PictureRefused, match="the one to keep: the file is gone"):
-        move_to_trash(marked, keep, home, NOW)
-    check_nothing_moved(folder, home)
+        pair.move()
+    pair.check_nothing_moved()
 
 
 @pytest.mark.parametrize(
@@ -141,267 +149,221 @@ def test_the_one_to_keep_must_exist(
     ],
 )
 def test_both_files_must_have_the_bytes_that_were_compared(
-    folder: Path, home: Path, marked: KnownPicture, keep: KnownPicture, name: str, reason: str
+    pair: Pair, name: str, reason: str
 ) -> None:
     """Also where size and times are as before."""
-    path, before = folder / name, (folder / name).stat()
+    path, before = pair.folder / name, (pair.folder / name).stat()
     path.write_bytes(path.read_bytes().swapcase())
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     with pytest.raises(PictureRefused, match=reason):
-        move_to_trash(marked, keep, home, NOW)
-    assert not files_in(home)
+        pair.move()
+    assert not files_in(pair.home)
     assert path.exists()
 
 
 @pytest.mark.parametrize("name", ["trip/copy.jpg", "original.jpg"])
-def test_a_file_of_another_size_is_not_read(
-    folder: Path, home: Path, marked: KnownPicture, keep: KnownPicture, name: str
-) -> None:
-    os.truncate(folder / name, 1 << 42)  # takes no space, and hours to read
+def test_a_file_of_another_size_is_not_read(pair: Pair, name: str) -> None:
+    os.truncate(pair.folder / name, 1 << 42)  # takes no space, and hours to read
     with pytest.raises(PictureRefused, match="has changed since it was compared"):
-        move_to_trash(marked, keep, home, NOW)
-    assert not files_in(home)
+        pair.move()
+    assert not files_in(pair.home)
 
 
 @pytest.mark.parametrize("sha256", [None, b""])
-def test_what_was_never_compared_is_not_moved(
-    folder: Path, home: Path, marked: KnownPicture, keep: KnownPicture, sha256: bytes | None
-) -> None:
-    for one, other in (
-        (replace(marked, sha256=sha256), keep),
-        (marked, replace(keep, sha256=sha256)),
-    ):
-        with pytest.raises(PictureRefused, match="was never compared"):
-            move_to_trash(one, other, home, NOW)
-    check_nothing_moved(folder, home)
+def test_what_was_never_compared_is_not_moved(pair: Pair, sha256: bytes | None) -> None:
+    with pytest.raises(PictureRefused, match="was never compared"):
+        pair.move(marked=replace(pair.marked, sha256=sha256))
+    with pytest.raises(PictureRefused, match="was never compared"):
+        pair.move(keep=replace(pair.keep, sha256=sha256))
+    pair.check_nothing_moved()
 
 
-def test_a_hard_link_is_no_other_file(folder: Path, home: Path, marked: KnownPicture) -> None:
-    os.link(folder / "trip/copy.jpg", folder / "link.jpg")
+def test_a_hard_link_is_not_a_copy(pair: Pair) -> None:
+    os.link(pair.marked_path, pair.folder / "link.jpg")
     for name in ("link.jpg", "trip/copy.jpg"):
-        keep = known(folder, name, "nas.link")
         with pytest.raises(PictureRefused, match="under another name"):
-            move_to_trash(known(folder, "trip/copy.jpg"), keep, home, NOW)
-    check_nothing_moved(folder, home)
+            pair.move(marked=known(pair.folder, "trip/copy.jpg"), keep=known(pair.folder, name))
+    pair.check_nothing_moved()
 
 
 @pytest.mark.integration
 @needs_root
-def test_a_file_that_a_bind_mount_shows_is_no_other_file(
-    folder: Path, home: Path, tmp_path: Path, marked: KnownPicture
-) -> None:
+def test_a_file_behind_a_bind_mount_is_not_a_copy_of_itself(pair: Pair, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
-    with mounted(other, "--bind", folder):
-        keep = known(other, "trip/copy.jpg", "nas.other")
+    with mounted(other, "--bind", pair.folder):
+        keep = known(other, "trip/copy.jpg")
         with pytest.raises(PictureRefused, match="under another name"):
-            move_to_trash(marked, keep, home, NOW)
-    check_nothing_moved(folder, home)
+            pair.move(keep=keep)
+    pair.check_nothing_moved()
 
 
-def test_links_are_not_followed(
-    folder: Path, home: Path, tmp_path: Path, marked: KnownPicture, keep: KnownPicture
-) -> None:
-    (folder / "trip").rename(tmp_path / "elsewhere")
-    (folder / "trip").symlink_to(tmp_path / "elsewhere")
+def test_links_are_not_followed(pair: Pair, tmp_path: Path) -> None:
+    (pair.folder / "trip").rename(tmp_path / "elsewhere")
+    (pair.folder / "trip").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(PictureRefused, match="the marked file: "):
-        move_to_trash(marked, keep, home, NOW)
+        pair.move()
     assert files_in(tmp_path / "elsewhere") == {"copy.jpg": MARKED}
 
 
 # What happens between the proof and the move.
 
 
-@contextmanager
-def before_the_move(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> Iterator[None]:
-    """Do this after the last look, and before the move."""
-    move = moving.move_in
+BeforeTheMove = Callable[[Callable[[], None]], None]
 
-    def move_after(source: int, name: bytes, own: int, new_name: bytes) -> None:
-        act()
-        move(source, name, own, new_name)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(moving, "move_in", move_after)
-        yield
+@pytest.fixture
+def before_the_move(monkeypatch: pytest.MonkeyPatch) -> BeforeTheMove:
+    """Takes what happens after the last look, and before the move."""
+
+    def before_the_move(act: Callable[[], None]) -> None:
+        move = moving.move_in
+
+        def move_after(source: int, name: bytes, own: int, new_name: bytes) -> None:
+            act()
+            move(source, name, own, new_name)
+
+        monkeypatch.setattr(moving, "move_in", move_after)
+
+    return before_the_move
 
 
 def test_a_directory_that_is_swapped_for_a_link_redirects_nothing(
-    folder: Path,
-    home: Path,
-    tmp_path: Path,
-    marked: KnownPicture,
-    keep: KnownPicture,
-    monkeypatch: pytest.MonkeyPatch,
+    pair: Pair, tmp_path: Path, before_the_move: BeforeTheMove
 ) -> None:
     victim = tmp_path / "victim"
     victim.mkdir()
     (victim / "copy.jpg").write_bytes(b"of another user")
 
     def swap() -> None:
-        (folder / "trip").rename(folder / "trip-before")
-        (folder / "trip").symlink_to(victim)
+        (pair.folder / "trip").rename(pair.folder / "trip-before")
+        (pair.folder / "trip").symlink_to(victim)
 
-    with before_the_move(monkeypatch, swap):
-        move_to_trash(marked, keep, home, NOW)
+    before_the_move(swap)
+    pair.move()
     assert files_in(victim) == {"copy.jpg": b"of another user"}
-    assert files_in(home)["files/copy.jpg"] == MARKED
+    assert files_in(pair.home)["files/copy.jpg"] == MARKED
 
 
 @pytest.mark.parametrize("how", ["replaced", "written to"])
 def test_a_marked_file_that_changes_before_the_move_is_moved_back(
-    folder: Path,
-    home: Path,
-    marked: KnownPicture,
-    keep: KnownPicture,
-    monkeypatch: pytest.MonkeyPatch,
-    how: str,
+    pair: Pair, before_the_move: BeforeTheMove, how: str
 ) -> None:
-    path = folder / "trip/copy.jpg"
+    path = pair.marked_path
 
     def change() -> None:
         if how == "replaced":
-            (folder / "new").write_bytes(b"a new picture")
-            (folder / "new").rename(path)
+            (pair.folder / "new").write_bytes(b"a new picture")
+            (pair.folder / "new").rename(path)
         else:
             path.write_bytes(b"a new picture")
 
-    with (
-        before_the_move(monkeypatch, change),
-        pytest.raises(PictureRefused, match="the marked file changed meanwhile"),
-    ):
-        move_to_trash(marked, keep, home, NOW)
+    before_the_move(change)
+    with pytest.raises(PictureRefused, match="the marked file changed meanwhile"):
+        pair.move()
     assert path.read_bytes() == b"a new picture"
-    assert not files_in(home)
+    assert not files_in(pair.home)
 
 
-def test_if_the_one_to_keep_goes_at_that_moment_the_marked_file_is_moved_back(
-    folder: Path,
-    home: Path,
-    marked: KnownPicture,
-    keep: KnownPicture,
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_marked_file_is_moved_back_if_the_one_to_keep_vanishes_before_the_move(
+    pair: Pair, before_the_move: BeforeTheMove
 ) -> None:
-    with (
-        before_the_move(monkeypatch, (folder / "original.jpg").unlink),
-        pytest.raises(PictureRefused, match="the one to keep is gone"),
-    ):
-        move_to_trash(marked, keep, home, NOW)
-    check_nothing_moved(folder, home)
+    before_the_move(pair.keep_path.unlink)
+    with pytest.raises(PictureRefused, match="the one to keep is gone"):
+        pair.move()
+    pair.check_nothing_moved()
 
 
-def test_a_marked_file_that_goes_at_that_moment_leaves_no_information(
-    folder: Path,
-    home: Path,
-    marked: KnownPicture,
-    keep: KnownPicture,
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_marked_file_that_vanishes_before_the_move_leaves_no_information(
+    pair: Pair, before_the_move: BeforeTheMove
 ) -> None:
-    with (
-        before_the_move(monkeypatch, (folder / "trip/copy.jpg").unlink),
-        pytest.raises(PictureRefused, match="cannot be moved to the trash"),
-    ):
-        move_to_trash(marked, keep, home, NOW)
-    assert not files_in(home)
+    before_the_move(pair.marked_path.unlink)
+    with pytest.raises(PictureRefused, match="cannot be moved to the trash"):
+        pair.move()
+    assert not files_in(pair.home)
 
 
-def test_the_move_back_overwrites_nothing(
-    folder: Path,
-    home: Path,
-    marked: KnownPicture,
-    keep: KnownPicture,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_move_back_overwrites_nothing(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file stays in the trash then, with its information, and the person learns that."""
 
     def require_moved(*_: object) -> None:
-        (folder / "trip/copy.jpg").write_bytes(b"a new picture")
+        pair.marked_path.write_bytes(b"a new picture")
         raise PictureRefused("refused")
 
     monkeypatch.setattr(trash._Proven, "require_moved", require_moved)
     with pytest.raises(PictureRefused, match=r"refused, .* it stays in the trash"):
-        move_to_trash(marked, keep, home, NOW)
-    assert (folder / "trip/copy.jpg").read_bytes() == b"a new picture"
-    assert files_in(home)["files/copy.jpg"] == MARKED
-    assert "info/copy.jpg.trashinfo" in files_in(home)
+        pair.move()
+    assert pair.marked_path.read_bytes() == b"a new picture"
+    assert files_in(pair.home)["files/copy.jpg"] == MARKED
+    assert "info/copy.jpg.trashinfo" in files_in(pair.home)
 
 
 # The undo.
 
 
-def test_a_file_is_put_back(
-    folder: Path, home: Path, marked: KnownPicture, keep: KnownPicture
-) -> None:
-    before = files_in(folder)
-    put_back(load(dump(move_to_trash(marked, keep, home, NOW))))
-    assert files_in(folder) == before
-    assert not files_in(home)
+def test_a_file_is_put_back(pair: Pair) -> None:
+    before = files_in(pair.folder)
+    put_back(load(dump(pair.move())))
+    assert files_in(pair.folder) == before
+    assert not files_in(pair.home)
 
 
-def test_a_file_that_was_recorded_and_never_moved_stays_in_its_place(
-    folder: Path, home: Path, marked: KnownPicture, keep: KnownPicture
-) -> None:
+def test_a_file_that_was_recorded_and_never_moved_stays_in_its_place(pair: Pair) -> None:
     recorded: list[Trashed] = []
 
     def record(trashed: Trashed) -> None:
         recorded.append(trashed)
         raise PictureRefused("the page stops here")
 
-    before = files_in(folder)
+    before = files_in(pair.folder)
     with pytest.raises(PictureRefused, match="the page stops here"):
-        move_to_trash(marked, keep, home, NOW, record)
-    check_nothing_moved(folder, home)
+        move_to_trash(pair.marked, pair.keep, pair.home, NOW, record)
+    pair.check_nothing_moved()
     put_back(recorded[0])
-    assert files_in(folder) == before
-    (folder / "trip/copy.jpg").write_bytes(b"another picture")
+    assert files_in(pair.folder) == before
+    pair.marked_path.write_bytes(b"another picture")
     with pytest.raises(PictureRefused, match="cannot be moved back"):
         put_back(recorded[0])
 
 
-def test_putting_back_overwrites_nothing(
-    folder: Path, home: Path, marked: KnownPicture, keep: KnownPicture
-) -> None:
-    trashed = move_to_trash(marked, keep, home, NOW)
-    (folder / "trip/copy.jpg").write_bytes(b"a new picture")
+def test_putting_back_overwrites_nothing(pair: Pair) -> None:
+    trashed = pair.move()
+    pair.marked_path.write_bytes(b"a new picture")
     with pytest.raises(PictureRefused, match="another file in its place: it stays in the trash"):
         put_back(trashed)
-    assert (folder / "trip/copy.jpg").read_bytes() == b"a new picture"
-    assert files_in(home)["files/copy.jpg"] == MARKED
+    assert pair.marked_path.read_bytes() == b"a new picture"
+    assert files_in(pair.home)["files/copy.jpg"] == MARKED
 
 
 @pytest.mark.parametrize("what", ["gone", "another file", "a link"])
-def test_only_the_bytes_that_were_moved_are_put_back(
-    folder: Path, home: Path, tmp_path: Path, marked: KnownPicture, keep: KnownPicture, what: str
-) -> None:
-    trashed = move_to_trash(marked, keep, home, NOW)
-    there = home / "files/copy.jpg"
-    there.unlink()
+def test_only_the_bytes_that_were_moved_are_put_back(pair: Pair, tmp_path: Path, what: str) -> None:
+    trashed = pair.move()
+    trashed_path = pair.home / "files/copy.jpg"
+    trashed_path.unlink()
     if what == "another file":
-        there.write_bytes(b"another file")
+        trashed_path.write_bytes(b"another file")
     elif what == "a link":
         (tmp_path / "target").write_bytes(MARKED)
-        there.symlink_to(tmp_path / "target")
+        trashed_path.symlink_to(tmp_path / "target")
     with pytest.raises(PictureRefused):
         put_back(trashed)
-    assert not (folder / "trip/copy.jpg").exists()
+    assert not pair.marked_path.exists()
 
 
-def test_a_file_whose_directory_is_gone_stays_in_the_trash(
-    folder: Path, home: Path, marked: KnownPicture, keep: KnownPicture
-) -> None:
-    trashed = move_to_trash(marked, keep, home, NOW)
-    (folder / "trip").rmdir()
+def test_a_file_whose_directory_is_gone_stays_in_the_trash(pair: Pair) -> None:
+    trashed = pair.move()
+    (pair.folder / "trip").rmdir()
     with pytest.raises(PictureRefused, match="it stays in the trash"):
         put_back(trashed)
-    assert files_in(home)["files/copy.jpg"] == MARKED
+    assert files_in(pair.home)["files/copy.jpg"] == MARKED
 
 
-def test_a_directory_that_is_a_link_by_now_gets_no_file(
-    folder: Path, home: Path, tmp_path: Path, marked: KnownPicture, keep: KnownPicture
+def test_no_file_is_put_back_into_a_directory_that_became_a_link(
+    pair: Pair, tmp_path: Path
 ) -> None:
-    trashed = move_to_trash(marked, keep, home, NOW)
-    (folder / "trip").rename(tmp_path / "elsewhere")
-    (folder / "trip").symlink_to(tmp_path / "elsewhere")
+    trashed = pair.move()
+    (pair.folder / "trip").rename(tmp_path / "elsewhere")
+    (pair.folder / "trip").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(PictureRefused, match="cannot be moved back"):
         put_back(trashed)
     assert not files_in(tmp_path / "elsewhere")
@@ -497,25 +459,22 @@ def test_without_a_safe_trash_nothing_is_moved(
 
 @pytest.mark.integration
 @needs_root
-def test_no_file_is_copied_to_another_file_system(
-    folder: Path, disk: Path, marked: KnownPicture, home: Path
-) -> None:
+def test_no_file_is_copied_to_another_file_system(pair: Pair, disk: Path) -> None:
     """The one to keep may be on another one."""
-    trashed = move_to_trash(marked, on(disk)[1], home, NOW)
-    assert trashed.trash == os.fsencode(home)
+    trashed = pair.move(keep=on(disk)[1])
+    assert trashed.trash == os.fsencode(pair.home)
 
 
 @pytest.mark.integration
 @needs_root
-def test_a_bind_mount_has_a_trash_of_its_own(folder: Path, home: Path, tmp_path: Path) -> None:
+def test_a_bind_mount_has_a_trash_of_its_own(pair: Pair, tmp_path: Path) -> None:
     """No file can be renamed from one mount to another, although it is one file system."""
     point = tmp_path / "mounted"
     point.mkdir()
-    with mounted(point, "--bind", folder):
-        pictures = known(point, "trip/copy.jpg"), known(point, "original.jpg")
-        move_to_trash(*pictures, home, NOW)
-    assert "files/copy.jpg" in files_in(folder / f".Trash-{os.geteuid()}")
-    assert not files_in(home)
+    with mounted(point, "--bind", pair.folder):
+        pair.move(marked=known(point, "trip/copy.jpg"), keep=known(point, "original.jpg"))
+    assert "files/copy.jpg" in files_in(pair.folder / f".Trash-{os.geteuid()}")
+    assert not files_in(pair.home)
 
 
 # Real file systems.
@@ -564,19 +523,19 @@ def test_on_a_read_only_file_system_nothing_is_moved(tmp_path: Path, home: Path)
 
 
 @pytest.mark.integration
-def test_a_file_that_a_second_file_system_passes_on_is_no_other_file(
-    tmp_path: Path, folder: Path, home: Path
+def test_a_file_behind_a_second_file_system_is_not_a_copy_of_itself(
+    pair: Pair, tmp_path: Path
 ) -> None:
     """Its device number is another one, and the kernel may remember it for a while."""
     require("bindfs")
     point = tmp_path / "passed on"
     point.mkdir()
-    with passed_on(folder, point):
-        one, other = known(point, "trip/copy.jpg"), known(folder, "trip/copy.jpg")
+    with passed_on(pair.folder, point):
+        one, other = known(point, "trip/copy.jpg"), known(pair.folder, "trip/copy.jpg")
         for marked, keep in ((one, other), (other, one)):
             with pytest.raises(PictureRefused, match="under another name"):
-                move_to_trash(marked, keep, home, NOW)
-    check_nothing_moved(folder, home)
+                pair.move(marked=marked, keep=keep)
+    pair.check_nothing_moved()
 
 
 @contextmanager
@@ -610,46 +569,34 @@ def links(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.usefixtures("without_renameat2", "links")
-def test_without_renameat2_a_file_is_moved_and_put_back(
-    folder: Path, home: Path, marked: KnownPicture, keep: KnownPicture
-) -> None:
-    before = files_in(folder)
-    trashed = move_to_trash(marked, keep, home, NOW)
-    assert files_in(folder) == {"original.jpg": KEEP}
+def test_without_renameat2_a_file_is_moved_and_put_back(pair: Pair) -> None:
+    before = files_in(pair.folder)
+    trashed = pair.move()
+    assert files_in(pair.folder) == {"original.jpg": KEEP}
     put_back(trashed)
-    assert files_in(folder) == before
-    assert not files_in(home)
+    assert files_in(pair.folder) == before
+    assert not files_in(pair.home)
 
 
 @pytest.mark.usefixtures("without_renameat2", "links")
 def test_without_renameat2_nothing_is_overwritten(
-    folder: Path,
-    home: Path,
-    marked: KnownPicture,
-    keep: KnownPicture,
-    monkeypatch: pytest.MonkeyPatch,
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trashed = move_to_trash(marked, keep, home, NOW)
-    (folder / "trip/copy.jpg").write_bytes(MARKED)
+    trashed = pair.move()
+    pair.marked_path.write_bytes(MARKED)
     with pytest.raises(PictureRefused, match="another file in its place"):
         put_back(trashed)
     monkeypatch.setattr(TrashDirectory, "reserve", lambda *_: b"copy.jpg")
     with pytest.raises(PictureRefused, match="cannot be moved"):
-        move_to_trash(known(folder, "trip/copy.jpg"), keep, home, NOW)
-    assert (folder / "trip/copy.jpg").exists()
+        pair.move(marked=known(pair.folder, "trip/copy.jpg"))
+    assert pair.marked_path.exists()
 
 
 @pytest.mark.usefixtures("without_renameat2")
 def test_without_renameat2_a_failed_move_leaves_no_empty_file(
-    folder: Path,
-    home: Path,
-    marked: KnownPicture,
-    keep: KnownPicture,
-    monkeypatch: pytest.MonkeyPatch,
+    pair: Pair, before_the_move: BeforeTheMove
 ) -> None:
-    with (
-        before_the_move(monkeypatch, (folder / "trip/copy.jpg").unlink),
-        pytest.raises(PictureRefused, match="cannot be moved to the trash"),
-    ):
-        move_to_trash(marked, keep, home, NOW)
-    assert not files_in(home)
+    before_the_move(pair.marked_path.unlink)
+    with pytest.raises(PictureRefused, match="cannot be moved to the trash"):
+        pair.move()
+    assert not files_in(pair.home)

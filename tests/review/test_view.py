@@ -58,7 +58,7 @@ def test_an_image_of_another_machine_has_its_label_and_no_addresses() -> None:
     assert image_view(image(path=None, has_file=False))["name"] == "tests.a"
 
 
-def test_a_content_that_is_no_sha256_is_none() -> None:
+def test_content_that_is_not_a_sha256_is_left_out() -> None:
     assert image_view(image(content=b"tests.a".hex()))["sha256"] is None
 
 

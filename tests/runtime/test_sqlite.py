@@ -140,6 +140,6 @@ def test_failures_are_explained(path: Path) -> None:
     )
 
 
-def test_an_error_without_a_translation_stays_as_it_is(path: Path) -> None:
+def test_an_error_without_a_translation_stays_unchanged(path: Path) -> None:
     with pytest.raises(sqlite3.ProgrammingError), sqlite.translated(path, lambda _: None):
         raise sqlite3.ProgrammingError

@@ -79,7 +79,7 @@ def test_an_unchanged_status_is_sent_once(tmp_path: Path) -> None:
         until(lambda: systemd.heard == ["STATUS=one", "STATUS=two"])
 
 
-def test_a_missing_manager_is_no_error(tmp_path: Path) -> None:
+def test_a_missing_manager_is_not_an_error(tmp_path: Path) -> None:
     SystemdNotifier({}).ready()
     SystemdNotifier({"NOTIFY_SOCKET": str(tmp_path / "nobody")}).ready()
 

@@ -64,5 +64,5 @@ def test_only_errors_of_writing_have_a_reason(tmp_path: Path) -> None:
     assert cause(full.value, tmp_path / "a.sqlite3") == DISK_FULL
 
 
-def test_a_missing_directory_is_no_reason(tmp_path: Path) -> None:
+def test_a_missing_directory_is_not_a_reason(tmp_path: Path) -> None:
     assert why_unwritable(tmp_path / "missing" / "file", trying=True) is None

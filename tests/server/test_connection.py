@@ -53,7 +53,7 @@ def raw(service: Hosted, data: bytes, *, ends: bool = True) -> bytes:
         return received(connection)
 
 
-def test_an_incomplete_body_is_no_image(service: Hosted, client: Collection) -> None:
+def test_an_incomplete_body_is_not_an_image(service: Hosted, client: Collection) -> None:
     path = "/api/v1/image/short"
     head = signed_head(path, service.keys(client.name), LENGTH)
     raw(service, head + PICTURE[:-5])

@@ -65,7 +65,7 @@ def test_only_the_owner_can_read_the_registry(registry: Registry, data: Path) ->
     assert {stat.S_IMODE(path.stat().st_mode) for path in data.iterdir()} == {0o600}
 
 
-def test_a_file_that_is_no_registry_is_an_error_that_names_it(data: Path) -> None:
+def test_a_file_that_is_not_a_registry_is_an_error_that_names_it(data: Path) -> None:
     data.mkdir(mode=0o700)
     (data / "keys.sqlite3").write_bytes(b"no database" * 100)
     with pytest.raises(SnoopsyncError, match=r"keys\.sqlite3"):

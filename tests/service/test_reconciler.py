@@ -54,7 +54,7 @@ def test_one_resync_runs_at_the_start(world: World) -> None:
     world.check_mirrored()
 
 
-def test_none_runs_if_everything_was_compared_before(world: World) -> None:
+def test_no_resync_runs_if_everything_was_compared_before(world: World) -> None:
     with world.running(reconcile=False) as live:
         service = Service(live, is_done=True)
         service.rest()

@@ -53,7 +53,7 @@ def test_images_that_are_due_at_the_start_are_searched_for(world: World) -> None
             until(lambda: left(live) == 0)
 
 
-def test_new_images_are_searched_for_when_the_thread_is_told(world: World) -> None:
+def test_new_images_are_searched_for_when_the_thread_is_notified(world: World) -> None:
     with world.running() as live, searching(live) as search:
         world.disk.write("a.jpg", fake_picture(1))
         live.settle()
@@ -61,7 +61,7 @@ def test_new_images_are_searched_for_when_the_thread_is_told(world: World) -> No
         until(lambda: left(live) == 0)
 
 
-def test_a_failed_search_is_repeated_at_once_when_the_thread_is_told(world: World) -> None:
+def test_a_failed_search_is_repeated_at_once_when_the_thread_is_notified(world: World) -> None:
     world.disk.write("a.jpg", fake_picture(1))
     with world.running() as live:
         live.rest()

@@ -11,12 +11,14 @@ import pytest
 from snoopsync.core.errors import StateDamaged
 from snoopsync.runtime.clock import Clock
 from snoopsync.state.database import Database
-from snoopsync.state.file import move_aside, record_check
+from snoopsync.state.file import last_checked_at, move_aside, record_check
 from tests.state.helpers import fill, forget_in_index
 
 
-@pytest.mark.parametrize("reason", ["a day has passed", "the machine was booted"])
-def test_a_file_is_checked_again_after_a_day_and_after_a_boot(path: Path, reason: str) -> None:
+@pytest.mark.parametrize("reason", ["a day has passed", "the clock was set back", "a boot"])
+def test_a_file_is_checked_again_after_a_day_a_step_back_of_the_clock_or_a_boot(
+    path: Path, reason: str
+) -> None:
     """Every page of it, although nothing has written to it."""
     clock = SetClock()
     with closing(Database(path, clock=clock)) as database:
@@ -26,6 +28,8 @@ def test_a_file_is_checked_again_after_a_day_and_after_a_boot(path: Path, reason
     Database(path, clock=clock).close()
     if reason == "a day has passed":
         clock.seconds += 25 * 3600.0
+    elif reason == "the clock was set back":
+        clock.seconds -= 60.0
     else:
         clock.boot = "another"
     with pytest.raises(StateDamaged):
@@ -43,9 +47,7 @@ class SetClock(Clock):
         return self.boot
 
 
-def test_a_checked_file_is_trusted_only_while_no_byte_of_it_changes(
-    path: Path,
-) -> None:
+def test_a_checked_file_is_trusted_only_while_no_byte_of_it_changes(path: Path) -> None:
     """Whatever its times are: disks lose bytes without an error."""
     with closing(Database(path)) as database:
         fill(database)
@@ -59,6 +61,18 @@ def test_a_checked_file_is_trusted_only_while_no_byte_of_it_changes(
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     with pytest.raises(StateDamaged):
         Database(path)
+
+
+def test_a_file_with_a_journal_is_never_recorded_as_checked(path: Path) -> None:
+    """A write to the journal does not change the file."""
+    clock = SetClock()
+    path.write_bytes(b"state")
+    path.with_name("state.sqlite3-wal").write_bytes(b"journal")
+    record_check(path, clock.seconds, clock)
+    path.with_name("state.sqlite3-wal").unlink()
+    assert last_checked_at(path, clock) is None
+    record_check(path, clock.seconds, clock)
+    assert last_checked_at(path, clock) == clock.seconds
 
 
 def test_a_damaged_file_is_moved_aside_with_its_journal(path: Path) -> None:

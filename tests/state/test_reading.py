@@ -21,7 +21,7 @@ def test_a_reader_creates_no_file(path: Path) -> None:
     assert not path.exists()
 
 
-def test_a_copy_in_memory_changes_nothing_of_the_file(path: Path) -> None:
+def test_a_copy_in_memory_does_not_change_the_file(path: Path) -> None:
     with closing(Database(path)) as database:
         State(database).set_fact("a", "1")
         with closing(scratch(path)) as copy:
@@ -62,7 +62,7 @@ def test_a_copy_contains_changes_made_during_the_copy(
     other.close()
 
 
-def test_a_copy_of_a_missing_file_is_empty_and_creates_none(path: Path) -> None:
+def test_a_copy_of_a_missing_file_is_empty_and_creates_no_file(path: Path) -> None:
     with closing(scratch(path)) as copy:
         assert State(copy).folders.rows() == []
     assert not path.exists()

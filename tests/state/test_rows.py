@@ -33,7 +33,7 @@ def test_any_pending_deletion_marks_the_record(
     assert [record.marked_for_deletion for record in records(database, "1", ())] == [True]
 
 
-def test_below_a_directory_are_no_neighbours_of_a_similar_name(
+def test_below_a_directory_are_not_neighbours_of_a_similar_name(
     database: Database, state: State
 ) -> None:
     for number, path in enumerate([b"x/a", b"x/y/a", b"x0/a", b"x-/a", b"a"]):

@@ -23,12 +23,12 @@ def clock() -> BootedClock:
     return BootedClock()
 
 
-def test_at_first_it_is_the_wall_clock(state: State, clock: BootedClock) -> None:
+def test_a_new_schedule_has_the_time_of_the_wall_clock(state: State, clock: BootedClock) -> None:
     clock.set_wall_clock(1000.0)
     assert begin_schedule(state, clock).now() == clock.now()
 
 
-def test_it_counts_the_time_of_a_suspend(state: State, clock: BootedClock) -> None:
+def test_a_schedule_counts_the_time_of_a_suspend(state: State, clock: BootedClock) -> None:
     schedule = begin_schedule(state, clock)
     before = schedule.now()
     clock.advance(5.0)
@@ -47,7 +47,7 @@ def test_a_step_of_the_wall_clock_changes_nothing_until_the_next_boot(
     assert begin_schedule(state, clock).now() == clock.now() == before + step
 
 
-def test_reading_it_stores_nothing(state: State, clock: BootedClock) -> None:
+def test_reading_the_schedule_stores_nothing(state: State, clock: BootedClock) -> None:
     read_schedule(state, clock)
     assert state.fact("schedule") is None
 

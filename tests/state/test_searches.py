@@ -88,7 +88,7 @@ def test_a_picture_that_joins_a_known_group_gets_an_alert_that_counts_the_others
     assert (alert.match.image_id, alert.rank, alert.others, alert.group) == ("a", 3, 1, 1)
 
 
-def test_a_link_between_two_known_groups_is_news(world: Duplicates) -> None:
+def test_a_link_between_two_known_groups_is_alerted(world: Duplicates) -> None:
     sent(world, "abcd")
     world.search("b", like("a"))
     world.search("d", like("c"))
@@ -206,14 +206,14 @@ def test_a_changed_file_leaves_its_group(world: Duplicates) -> None:
     assert list(world.names().values()) == [{"b", "c"}]
 
 
-def test_a_changed_file_that_stays_alike_is_no_news(world: Duplicates) -> None:
+def test_a_changed_file_that_still_matches_is_not_alerted_again(world: Duplicates) -> None:
     sent(world, "ab")
     world.search("b", like("a"))
     world.send("b", "new")
     assert world.search("b", like("a")) == []
 
 
-def test_a_file_that_is_alike_again_after_it_was_not_is_news(world: Duplicates) -> None:
+def test_a_file_that_matches_again_after_it_did_not_is_alerted_again(world: Duplicates) -> None:
     sent(world, "ab")
     world.search("b", like("a"))
     world.send("b", "other")
@@ -252,7 +252,9 @@ def test_the_images_of_others_have_no_path(world: Duplicates) -> None:
     assert world.groups() == []
 
 
-def test_a_copy_of_another_owner_is_news_until_it_goes(world: Duplicates) -> None:
+def test_a_copy_of_another_owner_is_alerted_once_and_listed_until_it_is_gone(
+    world: Duplicates,
+) -> None:
     world.send("a", "same")
     copy = FoundImage("other.1", 0, "identical", sha("same"), copies=1)
     assert world.search("a", copy) == [("a", "other.1")]
@@ -305,7 +307,7 @@ def test_a_dismissal_is_about_the_bytes_whatever_ids_they_have(world: Duplicates
     assert world.names() == {}
 
 
-def test_a_third_copy_of_dismissed_copies_is_news(world: Duplicates) -> None:
+def test_a_third_copy_of_dismissed_copies_is_alerted(world: Duplicates) -> None:
     for name in "ab":
         world.send(name, "same")
     world.search("a", like("b", 0, picture="same"))

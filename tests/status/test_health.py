@@ -73,7 +73,7 @@ WORK: list[Snapshot] = [
 
 
 @pytest.mark.parametrize("at_work", WORK)
-def test_work_and_waiting_are_no_problems(at_work: Snapshot) -> None:
+def test_work_and_waiting_are_not_problems(at_work: Snapshot) -> None:
     assert problems(at_work) == []
     assert activity(at_work)
 

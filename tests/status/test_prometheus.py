@@ -392,7 +392,7 @@ def test_listening_beyond_this_machine_logs_a_warning(home: Installation) -> Non
         assert Asker(port).get("/healthz")
 
 
-def test_an_ipv6_address(home: Installation) -> None:
+def test_metrics_are_served_on_an_ipv6_address(home: Installation) -> None:
     try:
         port = free_port_v6()
     except OSError:

@@ -49,7 +49,7 @@ def test_a_slot_is_a_device_number(tmp_path: Path, point: Path, name: str) -> No
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_a_kind_has_an_id_or_none_as_it_says(tmp_path: Path, point: Path, name: str) -> None:
+def test_a_kind_of_disk_has_an_id_if_has_id_is_true(tmp_path: Path, point: Path, name: str) -> None:
     kind = require(name)
     ids = []
     with Drives(tmp_path) as drives:

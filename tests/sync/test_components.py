@@ -57,7 +57,7 @@ def test_an_embedded_collection_is_made_beside_the_state_file(config: Config) ->
     assert embedded_path(config.state).exists()
 
 
-def test_a_rehearsal_makes_no_collection(config: Config) -> None:
+def test_a_dry_run_makes_no_collection(config: Config) -> None:
     with opened_collection(config, make=False) as collection:
         assert list(collection.images()) == []
     assert not embedded_path(config.state).parent.exists()
@@ -87,7 +87,7 @@ def test_a_damaged_state_file_is_moved_aside_and_logged(
 
 
 @pytest.mark.parametrize("rehearsal", [False, True])
-def test_a_rehearsal_does_not_store_what_is_being_sent(config: Config, rehearsal: bool) -> None:
+def test_a_dry_run_does_not_store_what_is_being_sent(config: Config, rehearsal: bool) -> None:
     with closing(open_state(config.state)) as database, opened_collection(config) as collection:
         components = created(config, database, collection, rehearsal=rehearsal)
         components.engine.sender.in_flight_file.remember(("t.1",))

@@ -21,6 +21,9 @@ from snoopsync.sync.deletion_guard import Cleared, DeletionGuard, FolderView, Ve
 POLICY = HoldPolicy(count=5, percent=10)
 NOW = 10_000.0
 
+#: The bytes of every file, as the collection confirmed them.
+SHA256 = b"1" * 32
+
 
 class Folder:
     """A folder in a state file, whose files go one after the other."""
@@ -41,7 +44,7 @@ class Folder:
     def confirm_all(self) -> None:
         """All that was planned arrives."""
         for item in self.state.intents.outstanding(1000, NOW, ["photos"]):
-            self.state.intents.confirm(Sent(item.record.image_id, item.mark, b"1" * 32, None), NOW)
+            self.state.intents.confirm(Sent(item.record.image_id, item.mark, SHA256, None), NOW)
 
     def add(self, names: Iterable[str]) -> None:
         """New files appear, and are mirrored."""
@@ -80,6 +83,12 @@ class Folder:
         self.cleared |= {cleared.delete.image_id: cleared for cleared in verdict.send}
         return verdict
 
+    def move_to_trash(self, count: int, sha256: bytes = SHA256) -> list[RelPath]:
+        """A person moves that many files with these bytes to the trash. Returns them."""
+        moved = self.rel_paths[:count]
+        self.state.deletions.approve_moved([(self.id_of(each), sha256) for each in moved])
+        return moved
+
     def tell(self, now: float = NOW, *, is_last: bool = False) -> None:
         """Log what is held."""
         self.guard.report(lambda _: bool(self.vanishing), now, is_last=is_last)
@@ -105,8 +114,11 @@ def rel_paths_of(deletes: Iterable[Delete | Cleared]) -> list[RelPath | None]:
     ]
 
 
+FolderOf = Callable[..., Folder]
+
+
 @pytest.fixture
-def folder_of(tmp_path: Path) -> Iterator[Callable[..., Folder]]:
+def folder_of(tmp_path: Path) -> Iterator[FolderOf]:
     folders: list[Folder] = []
 
     def make(images: int, policy: HoldPolicy | None = POLICY) -> Folder:
@@ -118,14 +130,14 @@ def folder_of(tmp_path: Path) -> Iterator[Callable[..., Folder]]:
         folder.close()
 
 
-def test_a_few_deletions_are_sent(folder_of: Callable[..., Folder]) -> None:
+def test_a_few_deletions_are_sent(folder_of: FolderOf) -> None:
     folder = folder_of(40)
     verdict = folder.delete(folder.rel_paths[:5])
     assert rel_paths_of(verdict.send) == folder.rel_paths[:5]
     assert not verdict.hold
 
 
-def test_too_many_deletions_are_all_held(folder_of: Callable[..., Folder]) -> None:
+def test_too_many_deletions_are_all_held(folder_of: FolderOf) -> None:
     folder = folder_of(40)
     verdict = folder.delete(folder.rel_paths[:6])
     assert rel_paths_of(verdict.hold) == folder.rel_paths[:6]
@@ -133,9 +145,7 @@ def test_too_many_deletions_are_all_held(folder_of: Callable[..., Folder]) -> No
     assert folder.carry_out() == 0
 
 
-def test_images_that_the_collection_never_took_are_no_loss(
-    folder_of: Callable[..., Folder],
-) -> None:
+def test_images_that_the_collection_never_took_are_not_a_loss(folder_of: FolderOf) -> None:
     folder = folder_of(40)
     refused = [RelPath("photos", b"bad-%d.jpg" % number) for number in range(20)]
     folder.state.intents.apply(
@@ -152,14 +162,14 @@ def test_images_that_the_collection_never_took_are_no_loss(
     assert len(folder.delete(folder.rel_paths[5:6]).hold) == 3
 
 
-def test_a_share_of_a_large_folder_is_sent(folder_of: Callable[..., Folder]) -> None:
+def test_a_share_of_a_large_folder_is_sent(folder_of: FolderOf) -> None:
     folder = folder_of(100)
     assert len(folder.delete(folder.rel_paths[:10]).send) == 10
     assert len(folder.delete(folder.rel_paths[10:11]).hold) == 11
 
 
 def test_deletions_that_trickle_in_over_ten_minutes_are_counted_together(
-    folder_of: Callable[..., Folder],
+    folder_of: FolderOf,
 ) -> None:
     folder = folder_of(40)
     for number in range(5):
@@ -172,7 +182,7 @@ def test_deletions_that_trickle_in_over_ten_minutes_are_counted_together(
 
 @pytest.mark.parametrize(("seconds", "counts"), [(600.0, True), (600.1, False)])
 def test_deletions_of_the_last_ten_minutes_count(
-    folder_of: Callable[..., Folder], seconds: float, counts: bool
+    folder_of: FolderOf, seconds: float, counts: bool
 ) -> None:
     folder = folder_of(40)
     folder.delete(folder.rel_paths[:5])
@@ -181,9 +191,7 @@ def test_deletions_of_the_last_ten_minutes_count(
     assert rel_paths_of(verdict.hold if counts else verdict.send) == [folder.rel_paths[5]]
 
 
-def test_deletions_that_gather_in_an_outage_are_counted_together(
-    folder_of: Callable[..., Folder],
-) -> None:
+def test_deletions_that_gather_in_an_outage_are_counted_together(folder_of: FolderOf) -> None:
     """They were let go one by one, and none was sent yet: then none of them is."""
     folder = folder_of(40)
     for rel_path in folder.rel_paths[:5]:
@@ -193,9 +201,7 @@ def test_deletions_that_gather_in_an_outage_are_counted_together(
     assert folder.carry_out() == 0
 
 
-def test_a_file_that_came_back_in_an_outage_is_not_counted(
-    folder_of: Callable[..., Folder],
-) -> None:
+def test_a_file_that_came_back_in_an_outage_is_not_counted(folder_of: FolderOf) -> None:
     folder = folder_of(40)
     folder.delete(folder.rel_paths[:5])
     back = folder.rel_paths[0]
@@ -206,20 +212,20 @@ def test_a_file_that_came_back_in_an_outage_is_not_counted(
 
 
 def test_a_cleared_deletion_is_counted_once_however_often_it_is_planned(
-    folder_of: Callable[..., Folder],
+    folder_of: FolderOf,
 ) -> None:
     folder = folder_of(40)
     for _ in range(3):
         assert len(folder.delete(folder.rel_paths[:5]).send) == 5
 
 
-def test_a_folder_of_ten_is_not_emptied_without_approval(folder_of: Callable[..., Folder]) -> None:
+def test_a_folder_of_ten_is_not_emptied_without_approval(folder_of: FolderOf) -> None:
     policy = HoldPolicy(count=50, percent=10)
     assert folder_of(10, policy).delete(folder_of(10, policy).rel_paths).hold
     assert folder_of(9, policy).delete(folder_of(9, policy).rel_paths).send
 
 
-def test_a_folder_of_ten_is_not_emptied_bit_by_bit(folder_of: Callable[..., Folder]) -> None:
+def test_a_folder_of_ten_is_not_emptied_bit_by_bit(folder_of: FolderOf) -> None:
     folder = folder_of(10, HoldPolicy(count=50, percent=10))
     assert len(folder.delete(folder.rel_paths[:9]).send) == 9
     folder.carry_out()
@@ -227,7 +233,7 @@ def test_a_folder_of_ten_is_not_emptied_bit_by_bit(folder_of: Callable[..., Fold
 
 
 def test_while_some_are_held_those_that_follow_are_held_too_also_after_a_restart(
-    folder_of: Callable[..., Folder],
+    folder_of: FolderOf,
 ) -> None:
     folder = folder_of(40)
     folder.delete(folder.rel_paths[:6])
@@ -236,7 +242,7 @@ def test_while_some_are_held_those_that_follow_are_held_too_also_after_a_restart
     assert folder.delete([folder.rel_paths[6]], NOW + 10 * WINDOW_SECONDS).hold
 
 
-def test_approved_deletions_are_sent_and_not_counted(folder_of: Callable[..., Folder]) -> None:
+def test_approved_deletions_are_sent_and_not_counted(folder_of: FolderOf) -> None:
     folder = folder_of(40)
     folder.delete(folder.rel_paths[:20])
     folder.state.deletions.approve("photos")
@@ -247,19 +253,9 @@ def test_approved_deletions_are_sent_and_not_counted(folder_of: Callable[..., Fo
     assert len(folder.delete(folder.rel_paths[20:25]).send) == 5
 
 
-SHA256 = b"1" * 32
-
-
-def move_to_trash(folder: Folder, rel_paths: Iterable[RelPath], sha256: bytes = SHA256) -> None:
-    """A person moves these files to the trash, with these bytes."""
-    members = [(folder.id_of(rel_path), sha256) for rel_path in rel_paths]
-    folder.state.deletions.approve_moved(members)
-
-
-def test_files_in_the_trash_are_neither_held_nor_counted(folder_of: Callable[..., Folder]) -> None:
+def test_files_in_the_trash_are_neither_held_nor_counted(folder_of: FolderOf) -> None:
     folder = folder_of(100)
-    moved, others = folder.rel_paths[:60], folder.rel_paths[60:64]
-    move_to_trash(folder, moved)
+    moved, others = folder.move_to_trash(60), folder.rel_paths[60:64]
     verdict = folder.delete(moved)
     assert rel_paths_of(verdict.send) == moved
     assert not any(cleared.counts for cleared in verdict.send)
@@ -268,117 +264,96 @@ def test_files_in_the_trash_are_neither_held_nor_counted(folder_of: Callable[...
     assert len(folder.delete(others).send) == 4
 
 
-def test_beside_files_in_the_trash_deletions_by_hand_are_judged_as_ever(
-    folder_of: Callable[..., Folder],
+def test_deletions_by_hand_are_judged_without_the_files_in_the_trash(
+    folder_of: FolderOf,
 ) -> None:
     folder = folder_of(100)
-    moved, others = folder.rel_paths[:60], folder.rel_paths[60:66]
-    move_to_trash(folder, moved)
+    moved, others = folder.move_to_trash(60), folder.rel_paths[60:66]
     verdict = folder.delete([*moved, *others])
     assert rel_paths_of(verdict.send) == moved
     assert rel_paths_of(verdict.hold) == others
 
 
-def test_files_that_are_about_to_be_in_the_trash_keep_no_other_deletion_waiting(
-    folder_of: Callable[..., Folder],
+def test_files_that_move_to_the_trash_do_not_delay_other_deletions(
+    folder_of: FolderOf,
 ) -> None:
     folder = folder_of(100)
-    moved, other = folder.rel_paths[:60], folder.rel_paths[60]
-    move_to_trash(folder, moved)
+    moved, other = folder.move_to_trash(60), folder.rel_paths[60]
     folder.vanishing = frozenset(moved)
     assert rel_paths_of(folder.delete([other]).send) == [other]
 
 
-def test_files_in_the_trash_are_none_that_the_folder_keeps(
-    folder_of: Callable[..., Folder],
-) -> None:
+def test_files_in_the_trash_do_not_count_as_kept_by_the_folder(folder_of: FolderOf) -> None:
     folder = folder_of(20, HoldPolicy(count=50, percent=100))
-    move_to_trash(folder, folder.rel_paths[:10])
+    folder.move_to_trash(10)
     assert len(folder.delete(folder.rel_paths[10:]).hold) == 10
 
 
-def test_an_approval_is_for_the_bytes_that_were_moved(folder_of: Callable[..., Folder]) -> None:
+def test_an_approval_is_for_the_bytes_that_were_moved(folder_of: FolderOf) -> None:
     folder = folder_of(100)
-    moved = folder.rel_paths[:60]
-    move_to_trash(folder, moved, b"2" * 32)
+    moved = folder.move_to_trash(60, b"2" * 32)
     assert rel_paths_of(folder.delete(moved).hold) == moved
 
 
-def test_an_approval_ends_when_the_collection_has_other_bytes(
-    folder_of: Callable[..., Folder],
-) -> None:
+def test_an_approval_ends_when_the_collection_has_other_bytes(folder_of: FolderOf) -> None:
     """An upload that was under way is confirmed after the file was moved."""
     folder = folder_of(100)
-    moved = folder.rel_paths[:60]
-    move_to_trash(folder, moved)
+    moved = folder.move_to_trash(60)
     for rel_path in moved:
         folder.state.intents.confirm(Sent(folder.id_of(rel_path), 1, b"2" * 32, None), NOW)
     assert rel_paths_of(folder.delete(moved).hold) == moved
 
 
-def test_an_approval_ends_when_the_collection_may_have_other_bytes(
-    folder_of: Callable[..., Folder],
-) -> None:
+def test_an_approval_ends_when_the_collection_may_have_other_bytes(folder_of: FolderOf) -> None:
     folder = folder_of(100)
-    moved = folder.rel_paths[:60]
-    for rel_path in moved:
+    for rel_path in folder.rel_paths:
         folder.state.intents.confirm(Sent(folder.id_of(rel_path), 1, SHA256, "a time"), NOW)
-    move_to_trash(folder, moved)
+    moved = folder.move_to_trash(60)
     for rel_path in moved:
         assert folder.state.intents.mark_unconfirmed(folder.id_of(rel_path), "a time")
     assert rel_paths_of(folder.delete(moved).hold) == moved
 
 
-def test_an_approval_survives_a_confirmation_of_the_same_bytes(
-    folder_of: Callable[..., Folder],
-) -> None:
+def test_an_approval_survives_a_confirmation_of_the_same_bytes(folder_of: FolderOf) -> None:
     folder = folder_of(100)
-    moved = folder.rel_paths[:60]
-    move_to_trash(folder, moved)
+    moved = folder.move_to_trash(60)
     for rel_path in moved:
         folder.state.intents.confirm(Sent(folder.id_of(rel_path), 1, SHA256, None), NOW)
     assert rel_paths_of(folder.delete(moved).send) == moved
 
 
-def test_an_approval_is_withdrawn_when_the_file_is_put_back(
-    folder_of: Callable[..., Folder],
-) -> None:
+def test_an_approval_is_withdrawn_when_the_file_is_put_back(folder_of: FolderOf) -> None:
     folder = folder_of(100)
-    moved = folder.rel_paths[:60]
-    move_to_trash(folder, moved)
+    moved = folder.move_to_trash(60)
     folder.state.deletions.withdraw_moved([(folder.id_of(each), SHA256) for each in moved])
     assert rel_paths_of(folder.delete(moved).hold) == moved
 
 
-def test_an_approval_ends_when_the_file_is_back(folder_of: Callable[..., Folder]) -> None:
+def test_an_approval_ends_when_the_file_is_back(folder_of: FolderOf) -> None:
     folder = folder_of(100)
-    moved = folder.rel_paths[:60]
-    move_to_trash(folder, moved)
+    moved = folder.move_to_trash(60)
     folder.state.intents.apply([Refresh(each, folder.id_of(each), file(2)) for each in moved], NOW)
     assert rel_paths_of(folder.delete(moved).hold) == moved
 
 
-def test_held_deletions_of_files_in_the_trash_are_released(
-    folder_of: Callable[..., Folder],
-) -> None:
+def test_held_deletions_of_files_in_the_trash_are_released(folder_of: FolderOf) -> None:
     """The guard was faster than the approval."""
     folder = folder_of(100)
     moved, others = folder.rel_paths[:60], folder.rel_paths[60:66]
     folder.delete([*moved, *others])
-    move_to_trash(folder, moved)
+    folder.move_to_trash(60)
     assert rel_paths_of(folder.delete(moved).send) == moved
     assert folder.state.deletions.count_held("photos") == len(others)
 
 
-def test_approvals_survive_a_restart(folder_of: Callable[..., Folder]) -> None:
+def test_approvals_survive_a_restart(folder_of: FolderOf) -> None:
     folder = folder_of(100)
-    moved = folder.rel_paths[:60]
-    move_to_trash(folder, moved)
+    moved = folder.move_to_trash(60)
     folder.reopen()
     assert rel_paths_of(folder.delete(moved).send) == moved
 
 
-def test_deletions_wait_while_more_files_are_going(folder_of: Callable[..., Folder]) -> None:
+def test_deletions_wait_while_more_files_are_going(folder_of: FolderOf) -> None:
     """Whether they are too many is known when those are gone for long enough."""
     folder = folder_of(40)
     folder.vanishing = frozenset(folder.rel_paths[3:8])
@@ -390,15 +365,13 @@ def test_deletions_wait_while_more_files_are_going(folder_of: Callable[..., Fold
     assert len(folder.delete(folder.rel_paths[:8]).hold) == 8
 
 
-def test_deletions_do_not_wait_for_a_few_files_that_are_going(
-    folder_of: Callable[..., Folder],
-) -> None:
+def test_deletions_do_not_wait_for_a_few_files_that_are_going(folder_of: FolderOf) -> None:
     folder = folder_of(40)
     folder.vanishing = frozenset(folder.rel_paths[:5])
     assert len(folder.delete(folder.rel_paths[:3]).send) == 3
 
 
-def test_each_folder_is_judged_by_itself(folder_of: Callable[..., Folder]) -> None:
+def test_each_folder_is_judged_by_itself(folder_of: FolderOf) -> None:
     folder = folder_of(40)
     other = RelPath("scans", b"a.jpg")
     folder.state.intents.apply([Add(other, folder.id_of(other), file())], NOW)
@@ -407,14 +380,14 @@ def test_each_folder_is_judged_by_itself(folder_of: Callable[..., Folder]) -> No
     assert len(verdict.hold) == 6
 
 
-def test_nothing_is_ever_held_if_the_policy_is_never(folder_of: Callable[..., Folder]) -> None:
+def test_nothing_is_ever_held_if_the_policy_is_never(folder_of: FolderOf) -> None:
     folder = folder_of(40, None)
     assert len(folder.delete(folder.rel_paths).send) == 40
 
 
 @pytest.mark.parametrize("policy", [HoldPolicy(count=5, percent=10), None])
 def test_deletions_that_need_approval_are_held_however_few(
-    folder_of: Callable[..., Folder], policy: HoldPolicy | None, caplog: pytest.LogCaptureFixture
+    folder_of: FolderOf, policy: HoldPolicy | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = folder_of(40, policy)
     folder.state.deletions.require_approval(folder.rel_paths[:1])
@@ -432,7 +405,7 @@ def test_deletions_that_need_approval_are_held_however_few(
 
 
 def test_a_folder_keeps_one_of_its_known_images_whatever_new_files_it_has(
-    folder_of: Callable[..., Folder],
+    folder_of: FolderOf,
 ) -> None:
     folder = folder_of(12, HoldPolicy(count=50, percent=10))
     folder.add(f"new-{number}.jpg" for number in range(100))
@@ -440,7 +413,7 @@ def test_a_folder_keeps_one_of_its_known_images_whatever_new_files_it_has(
 
 
 def test_a_folder_keeps_one_of_its_known_images_though_they_go_one_by_one(
-    folder_of: Callable[..., Folder],
+    folder_of: FolderOf,
 ) -> None:
     """What was known is what was known when the window began."""
     folder = folder_of(12, HoldPolicy(count=50, percent=10))
@@ -453,9 +426,7 @@ def test_a_folder_keeps_one_of_its_known_images_though_they_go_one_by_one(
     assert folder.delete([folder.rel_paths[11]], NOW + 120).hold
 
 
-def test_new_images_do_not_count_as_lost_when_some_of_them_go(
-    folder_of: Callable[..., Folder],
-) -> None:
+def test_new_images_do_not_count_as_lost_when_some_of_them_go(folder_of: FolderOf) -> None:
     folder = folder_of(0, HoldPolicy(count=50, percent=10))
     folder.add(f"{number}.jpg" for number in range(100))
     folder.notice_nothing()
@@ -463,14 +434,14 @@ def test_new_images_do_not_count_as_lost_when_some_of_them_go(
     assert len(verdict.send) == 12
 
 
-def test_new_files_do_not_lower_the_share_that_goes(folder_of: Callable[..., Folder]) -> None:
+def test_new_files_do_not_lower_the_share_that_goes(folder_of: FolderOf) -> None:
     folder = folder_of(100)
     folder.add(f"new-{number}.jpg" for number in range(100))
     assert len(folder.delete(folder.rel_paths[:11]).hold) == 11
 
 
 def test_images_that_no_record_knows_are_counted_against_all_of_the_owner(
-    folder_of: Callable[..., Folder],
+    folder_of: FolderOf,
 ) -> None:
     folder = folder_of(100)
     unknown = [Delete(None, f"nas.{number}", Cause.UNKNOWN) for number in range(12)]
@@ -478,7 +449,7 @@ def test_images_that_no_record_knows_are_counted_against_all_of_the_owner(
     assert folder.guard.exceeds(unknown, NOW)
 
 
-def test_prunes_of_one_window_are_counted_together(folder_of: Callable[..., Folder]) -> None:
+def test_prunes_of_one_window_are_counted_together(folder_of: FolderOf) -> None:
     folder = folder_of(40)
     unknown = [Delete(None, f"nas.{number}", Cause.UNKNOWN) for number in range(6)]
     for _ in folder.guard.clear_prune(unknown[:5], approved=False):
@@ -487,7 +458,7 @@ def test_prunes_of_one_window_are_counted_together(folder_of: Callable[..., Fold
     assert not folder.guard.exceeds(unknown[5:], NOW + WINDOW_SECONDS + 1)
 
 
-def test_a_prune_counts_with_the_deletions_of_its_folder(folder_of: Callable[..., Folder]) -> None:
+def test_a_prune_counts_with_the_deletions_of_its_folder(folder_of: FolderOf) -> None:
     folder = folder_of(40)
     folder.delete(folder.rel_paths[:3])
     folder.carry_out()
@@ -501,7 +472,7 @@ def test_a_prune_counts_with_the_deletions_of_its_folder(folder_of: Callable[...
 
 
 def test_the_log_names_count_percent_and_some_paths(
-    folder_of: Callable[..., Folder], caplog: pytest.LogCaptureFixture
+    folder_of: FolderOf, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = folder_of(40)
     with caplog.at_level(logging.WARNING, "snoopsync.deletions"):
@@ -513,7 +484,7 @@ def test_the_log_names_count_percent_and_some_paths(
     assert "003.jpg" not in message
 
 
-def test_held_deletions_survive_a_restart(folder_of: Callable[..., Folder]) -> None:
+def test_held_deletions_survive_a_restart(folder_of: FolderOf) -> None:
     folder = folder_of(40)
     folder.delete(folder.rel_paths[:6])
     with closing(Database(folder.path, readonly=True)) as database:
@@ -525,7 +496,7 @@ def counted(caplog: pytest.LogCaptureFixture) -> list[int]:
 
 
 def test_the_log_waits_for_the_whole_number(
-    folder_of: Callable[..., Folder], caplog: pytest.LogCaptureFixture
+    folder_of: FolderOf, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Of 120 files that are removed some are gone for long enough before the others."""
     folder = folder_of(200)
@@ -540,7 +511,7 @@ def test_the_log_waits_for_the_whole_number(
 
 
 def test_the_last_message_about_held_deletions_has_the_right_number(
-    folder_of: Callable[..., Folder], caplog: pytest.LogCaptureFixture
+    folder_of: FolderOf, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = folder_of(200)
     folder.delete(folder.rel_paths[:61])

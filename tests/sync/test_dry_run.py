@@ -62,7 +62,7 @@ def do(world: World, disk: DiskFolder, deed: tuple[str, int, str, int]) -> None:
     suppress_health_check=[HealthCheck.too_slow],
 )
 @given(history=histories, policy=policies, prune=st.booleans(), loses_state=st.booleans())
-def test_a_rehearsal_equals_the_next_resync(
+def test_a_dry_run_equals_the_next_resync(
     history: list[list[tuple[str, int, str, int]]],
     policy: HoldPolicy | None,
     prune: bool,
@@ -82,7 +82,7 @@ def test_a_rehearsal_equals_the_next_resync(
 
 
 @pytest.mark.parametrize("count", [3, 4])
-def test_a_rehearsal_holds_the_same_deletions_as_the_next_resync(world: World, count: int) -> None:
+def test_a_dry_run_holds_the_same_deletions_as_the_next_resync(world: World, count: int) -> None:
     world.hold = HoldPolicy(count=3, percent=10)
     for number in range(20):
         world.disk.write(f"{number}.jpg", fake_picture(number))
@@ -94,7 +94,7 @@ def test_a_rehearsal_holds_the_same_deletions_as_the_next_resync(world: World, c
     assert world.held() == (count if count > 3 else 0)
 
 
-def test_a_rehearsal_adds_an_unsent_picture_whose_image_was_lost(world: World) -> None:
+def test_a_dry_run_adds_an_unsent_picture_whose_image_was_lost(world: World) -> None:
     """Also if there is time to send pictures before the last one is planned."""
     for number in range(20):
         world.disk.write(f"{number:02}.jpg", fake_picture(number))

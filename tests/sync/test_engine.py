@@ -391,7 +391,7 @@ def test_an_unconfirmed_image_that_arrived_is_reported_as_deleted(
     world.check_mirrored()
 
 
-def test_a_rehearsal_does_not_delete_images_that_never_arrived(world: World) -> None:
+def test_a_dry_run_does_not_delete_images_that_never_arrived(world: World) -> None:
     world.disk.write("a.jpg", b"no picture")
     world.disk.write("b.jpg", B)
     world.resync()
@@ -401,7 +401,7 @@ def test_a_rehearsal_does_not_delete_images_that_never_arrived(world: World) -> 
     assert plan.report.summary.deleted == world.resync().summary.deleted == 0
 
 
-def test_a_refused_image_that_is_now_excluded_is_no_failure(
+def test_a_refused_image_that_is_now_excluded_is_not_a_failure(
     world: World,
 ) -> None:
     world.disk.write("a.jpg", b"no picture")
@@ -411,7 +411,7 @@ def test_a_refused_image_that_is_now_excluded_is_no_failure(
     assert of_resync(world.resync()) == 0
 
 
-def test_a_rehearsal_reports_the_plan_of_the_resync_and_changes_nothing(world: World) -> None:
+def test_a_dry_run_reports_the_plan_of_the_resync_and_changes_nothing(world: World) -> None:
     mirror(world, a=A, b=B, c=C)
     world.disk.rename("a.jpg", "z.jpg")
     world.disk.write("b.jpg", D)
@@ -425,7 +425,7 @@ def test_a_rehearsal_reports_the_plan_of_the_resync_and_changes_nothing(world: W
     assert plan.report.summary.added == world.resync().summary.added == 1
 
 
-def test_a_rehearsal_says_that_an_unfinished_upload_is_sent(world: World) -> None:
+def test_a_dry_run_says_that_an_unfinished_upload_is_sent(world: World) -> None:
     mirror(world, b=B)
     crash_while_sending(world, "a.jpg", A)
     world.disk.rename("a.jpg", "z.jpg")

@@ -160,12 +160,12 @@ class TestTheFile:
         InFlight(state, path).remember(f"tester.{number:093d}" for number in range(10_000))
         assert path.stat().st_size < 32 << 10
 
-    def test_only_its_owner_can_read_it(self, state: State, path: Path) -> None:
+    def test_only_the_owner_can_read_the_file(self, state: State, path: Path) -> None:
         InFlight(state, path).remember(IDS)
         assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_rehearsal_remembers_nothing_and_forgets_nothing(world: World) -> None:
+def test_a_dry_run_remembers_nothing_and_forgets_nothing(world: World) -> None:
     world.disk.write("a.jpg", fake_picture(1))
     world.state_path.parent.mkdir()
     path = path_of(world.state_path)
@@ -240,7 +240,7 @@ def test_interrupted_images_are_sent_first_and_one_at_a_time(
     world.check_mirrored()
 
 
-def test_a_second_death_forgets_none_of_them(world: World, interrupted: Senders) -> None:
+def test_a_second_crash_forgets_no_interrupted_image(world: World, interrupted: Senders) -> None:
     with world.running_until_it_crashes() as live:
         live.scan()
         steps(live)

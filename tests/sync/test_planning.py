@@ -83,7 +83,7 @@ def test_a_picture_that_was_moved_before_the_state_was_lost_keeps_its_image(
     assert moved in {ids[path] for path in copies}
 
 
-def test_a_file_is_found_where_it_moved_to_though_that_is_planned_for_later(
+def test_a_file_is_found_at_its_new_path_before_that_path_is_planned(
     filled: World,
 ) -> None:
     before = filled.ids()

@@ -219,7 +219,7 @@ def test_files_of_a_configured_folder_that_match_no_include_are_deleted_by_prune
 
 
 @pytest.mark.parametrize("is_approved", [False, True])
-def test_a_rehearsal_of_a_prune_equals_the_next_prune(two: World, is_approved: bool) -> None:
+def test_a_dry_run_of_a_prune_equals_the_next_prune(two: World, is_approved: bool) -> None:
     two.hold = HoldPolicy(count=2, percent=10)
     two.configure("second", exclude=("*.jpg",))
 

@@ -102,7 +102,7 @@ def test_an_upgraded_installation_describes_all_pictures_again(home: Installatio
     assert again["reason"] == "less-compressed"
 
 
-def test_a_single_resync_does_it_too_and_a_second_one_finds_nothing_to_do(
+def test_a_resync_describes_all_outdated_images_again_and_the_next_one_has_none(
     home: Installation,
 ) -> None:
     database = home.home / COLLECTION
@@ -220,7 +220,7 @@ def after(count: int) -> Callable[[float], bool]:
     return rest
 
 
-def test_it_goes_on_where_it_was_stopped(world: World) -> None:
+def test_a_renewal_continues_where_it_was_stopped(world: World) -> None:
     for left in (3, 1):
         with world.opened() as components:
             assert not components.renewal.work_off(after(2))
@@ -250,7 +250,7 @@ def test_known_pairs_stay_while_only_some_pictures_are_described_again(
     assert not alerts(caplog.text)
 
 
-def test_pairs_that_are_none_by_the_new_description_are_gone(world: World) -> None:
+def test_pairs_that_do_not_match_by_the_new_description_are_gone(world: World) -> None:
     with world.opened() as components:
         records = components.state.records_in("photos")
         one, other = (each for each in records if each.rel_path.name in (b"1.jpg", b"2.jpg"))

@@ -112,7 +112,7 @@ def test_a_file_that_becomes_unreadable_is_named(world: World) -> None:
     assert unreadable.endswith("/photos/bad.jpg: Input/output error")
 
 
-def test_a_deletion_that_was_refused_is_named_and_no_other_file_for_it(world: World) -> None:
+def test_only_the_file_whose_deletion_was_refused_is_named(world: World) -> None:
     def refuse(seen: Seen) -> Fault | None:
         return answers(400) if seen.method == "DELETE" else None
 

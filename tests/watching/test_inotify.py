@@ -109,7 +109,9 @@ def kernel_watches() -> int:
     return count
 
 
-def test_watches_do_not_gather(alarm: Alarm, follower: Follower, root: Path, outside: Path) -> None:
+def test_watches_do_not_accumulate(
+    alarm: Alarm, follower: Follower, root: Path, outside: Path
+) -> None:
     """A directory that left, by whatever way, leaves no watch behind."""
     before = kernel_watches()
     for number in range(5):

@@ -154,6 +154,6 @@ def test_without_a_table_there_are_events(tmp_path: Path) -> None:
 
 
 @linux_only
-def test_the_real_table_knows_proc_and_this_folder(tmp_path: Path) -> None:
+def test_the_real_table_contains_proc_and_this_folder(tmp_path: Path) -> None:
     assert mount_of(b"/proc/self").kind == "proc"
     assert choose_watch("auto", os.fsencode(tmp_path)).reason

@@ -24,7 +24,7 @@ from tests.support.watching import DEADLINE_SECONDS, Alarm, Follower
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
 
 
-def test_a_healthy_watch_is_proven_and_its_canary_is_no_hint(
+def test_a_healthy_watch_is_proven_and_its_canary_is_not_a_hint(
     alarm: Alarm, watcher: Watcher, root: Path
 ) -> None:
     watch = watcher.watch("photos", os.fsencode(root))

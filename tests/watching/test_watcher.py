@@ -136,7 +136,7 @@ def test_odd_names_give_hints(alarm: Alarm, follower: Follower, root: Path) -> N
     alarm.until(follower.is_right)
 
 
-def test_a_directory_replaced_and_removed(
+def test_a_directory_that_is_replaced_and_removed_is_followed(
     alarm: Alarm, follower: Follower, root: Path, outside: Path
 ) -> None:
     album, away = root / "album", outside / "album"

@@ -18,7 +18,7 @@ def table(**watches: int) -> WatchTable:
     return made
 
 
-def test_a_watch_stands_for_its_directory_until_it_is_dropped() -> None:
+def test_a_watch_has_the_path_of_its_directory_until_it_is_dropped() -> None:
     watches = table(a=1)
     assert watches.path(1) == b"a"
     assert b"a" in watches
@@ -57,7 +57,7 @@ def test_a_tree_without_a_watch_of_its_own_is_dropped_by_its_path() -> None:
     assert b"d" in watches
 
 
-def test_a_name_that_begins_alike_is_not_below_a_directory() -> None:
+def test_a_name_that_begins_with_that_of_a_directory_is_not_below_it() -> None:
     watches = table(a=1, ab=2)
     assert watches.drop_tree(b"a") == [1]
     assert b"ab" in watches

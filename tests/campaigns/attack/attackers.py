@@ -1,7 +1,7 @@
-"""Hostile clients. Each keeps to loopback, has limited means, and stops by itself.
+"""Hostile clients. Each keeps to loopback, and has limited means.
 
-``python -m tests.campaigns.attack.attackers NAME PORT SECONDS PUBLIC SECRET SEED`` runs one, in a
-process of its own: it would slow down those who measure.
+``python -m tests.campaigns.attack.attackers NAME PORT PUBLIC SECRET SEED`` runs one until its
+standard input ends, in a process of its own: it would slow down those who measure.
 """
 
 from __future__ import annotations
@@ -25,19 +25,23 @@ _PAUSE_SECONDS = 0.001
 #: A picture that is honest, and takes about a second.
 _LARGE = (6000, 4000)
 
+#: How long an attacker waits for an answer about such a picture while the service has many.
+_ANSWER_SECONDS = 60.0
+
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What an attacker has: a time, a port, a key of its own."""
+    """What an attacker has: a port, a key of its own, and an event that is set when the attack
+    ends."""
 
     port: int
-    until: float
+    over: threading.Event
     signer: Signer
     dice: random.Random = field(default_factory=lambda: random.Random(1))
 
     @property
     def is_over(self) -> bool:
-        return time.monotonic() >= self.until
+        return self.over.is_set()
 
     def connected(self, receive_bytes: int = 0) -> socket.socket:
         connection = socket.socket()
@@ -65,13 +69,12 @@ def _in_threads(count: int, means: Means, turn: Callable[[Means], None]) -> None
         while not means.is_over:
             with suppress(OSError):
                 turn(means)
-            time.sleep(_PAUSE_SECONDS)
+            means.over.wait(_PAUSE_SECONDS)
 
     threads = [threading.Thread(target=work, daemon=True) for _ in range(count)]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join(max(0.0, means.until - time.monotonic()) + 1.0)
+    means.over.wait()  # a thread that waits for an answer ends with the process
 
 
 def _pour(means: Means, begin: bytes, piece: bytes) -> None:
@@ -115,7 +118,7 @@ def slow_heads(means: Means) -> None:
             for connection in means.dice.sample(connections, min(50, len(connections))):
                 with suppress(OSError):
                     connection.send(b"x")
-            time.sleep(10 * _PAUSE_SECONDS)
+            means.over.wait(10 * _PAUSE_SECONDS)
 
 
 def slow_readers(means: Means) -> None:
@@ -130,7 +133,7 @@ def slow_readers(means: Means) -> None:
                     opened += 1
                     connection.setblocking(False)
                     connection.send(request)
-            time.sleep(_PAUSE_SECONDS)
+            means.over.wait(_PAUSE_SECONDS)
 
 
 def idle_handshakes(means: Means) -> None:
@@ -140,7 +143,7 @@ def idle_handshakes(means: Means) -> None:
             if not means.is_over:
                 with suppress(OSError):
                     stack.enter_context(closing(means.connected()))
-        time.sleep(max(0.0, means.until - time.monotonic()))
+        means.over.wait()
 
 
 def pictures(means: Means) -> None:
@@ -150,7 +153,7 @@ def pictures(means: Means) -> None:
     def turn(_: Means) -> None:
         head = means.head("POST", "/api/v1/search", f"Content-Length: {len(body)}")
         with closing(means.connected()) as connection:
-            connection.settimeout(max(0.1, means.until - time.monotonic()))
+            connection.settimeout(_ANSWER_SECONDS)
             connection.sendall(head + body)
             connection.recv(100)
 
@@ -177,7 +180,7 @@ def half_bodies(means: Means) -> None:
             with suppress(OSError):
                 head = means.head("POST", f"/api/v1/image/half{number}", "Content-Length: 9999")
                 stack.enter_context(closing(means.connected())).sendall(head + b"x")
-        time.sleep(max(0.0, means.until - time.monotonic()))
+        means.over.wait()
 
 
 def _answered(connection: socket.socket, requests: Iterator[bytes]) -> None:
@@ -236,11 +239,17 @@ TLS = (idle_handshakes,)
 
 def main() -> None:
     """Run one, from the command line."""
-    name, port, seconds, public, secret, seed = sys.argv[1:]
+    name, port, public, secret, seed = sys.argv[1:]
     os.nice(10)  # what is measured is the service, not how the machine is shared
     (attack,) = (each for each in (*PLAIN, *TLS) if each.__name__ == name)
-    until = time.monotonic() + float(seconds)
-    attack(Means(int(port), until, Signer(public, secret), random.Random(int(seed))))
+    over = threading.Event()
+    threading.Thread(target=_set_at_end_of_input, args=(over,), daemon=True).start()
+    attack(Means(int(port), over, Signer(public, secret), random.Random(int(seed))))
+
+
+def _set_at_end_of_input(over: threading.Event) -> None:
+    os.read(sys.stdin.fileno(), 1)
+    over.set()
 
 
 if __name__ == "__main__":

@@ -146,13 +146,13 @@ def _attack(
     name = attack.__name__
     report.phases[name, "before"] = all_work(target.honest, seconds * _SHARES["before"])
     files = target.open_files()
-    during = seconds * _SHARES["during"]
     module = [sys.executable, "-m", "tests.campaigns.attack.attackers"]
-    arguments = [name, str(target.port), str(during), *target.attacker, str(seed)]
-    with subprocess.Popen([*module, *arguments]) as attacker:
-        report.phases[name, "during"] = all_work(target.honest, during)
-        if attacker.wait(during + 30.0) != 0:
-            report.wrong.append(f"{name}: the attacker has failed")
+    arguments = [name, str(target.port), *target.attacker, str(seed)]
+    with subprocess.Popen([*module, *arguments], stdin=subprocess.PIPE) as attacker:
+        report.phases[name, "during"] = all_work(target.honest, seconds * _SHARES["during"])
+        attacker.communicate(timeout=30.0)
+    if attacker.returncode != 0:
+        report.wrong.append(f"{name}: the attacker has failed")
     report.phases[name, "after"] = all_work(target.honest, seconds * _SHARES["after"])
     try:
         until(lambda: not list((target.data / "incoming").iterdir()))

@@ -51,11 +51,11 @@ class Honest:
         with Collection(*self._keys, self._endpoint, timeout=20.0) as collection:
             collection.add_image(io.BytesIO(self._pictures[0]), "first")
 
-    def work(self, until: float) -> Times:
-        """All calls in turn, until that moment (``time.monotonic``)."""
+    def work(self, over: threading.Event) -> Times:
+        """All calls in turn, until ``over`` is set."""
         times = Times()
         with Collection(*self._keys, self._endpoint, timeout=20.0) as collection:
-            while time.monotonic() < until:
+            while not over.is_set():
                 self._added += 1
                 picture = self._pictures[self._added % len(self._pictures)]
                 image_id = f"added{self._added}"
@@ -64,7 +64,7 @@ class Honest:
                 add = partial(collection.add_image, picture, image_id)
                 self._time(times, "add", add)
                 self._time(times, "search", partial(collection.search_images, picture))
-                time.sleep(_REST_SECONDS)
+                over.wait(_REST_SECONDS)
         return times
 
     def _time(self, times: Times, call: str, work: Callable[[], object]) -> None:
@@ -78,16 +78,20 @@ class Honest:
 
 def all_work(clients: list[Honest], seconds: float) -> Times:
     """Let all of them work at once, for ``seconds``."""
-    until, total, lock = time.monotonic() + seconds, Times(), threading.Lock()
+    over, total, lock = threading.Event(), Times(), threading.Lock()
 
     def work(client: Honest) -> None:
-        times = client.work(until)
+        times = client.work(over)
         with lock:
             total.add(times)
 
     threads = [threading.Thread(target=work, args=(client,)) for client in clients]
     for thread in threads:
         thread.start()
+    try:
+        over.wait(seconds)
+    finally:
+        over.set()
     for thread in threads:
         thread.join()
     return total

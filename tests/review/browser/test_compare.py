@@ -43,6 +43,15 @@ def open_first(window: Browser) -> None:
     until_loaded(window)
 
 
+@pytest.fixture
+def opened(window: Browser, archive: Archive, open_review: OpenReview) -> Browser:
+    """The window, with the first of the two groups open."""
+    two_groups(archive)
+    open_review()
+    open_first(window)
+    return window
+
+
 def until_loaded(window: Browser) -> None:
     window.see("#stage")
     window.until_count(".pane[data-loaded=full]", 2)
@@ -72,72 +81,47 @@ def test_a_click_opens_a_group_and_back_returns_to_the_list(
     window.until_count(".card", 2)
 
 
-def test_the_pictures_are_shown_at_full_resolution(
-    window: Browser, archive: Archive, open_review: OpenReview
-) -> None:
-    two_groups(archive)
-    open_review()
-    open_first(window)
-    assert window.run("return document.querySelector('[data-side=left] img').naturalWidth") == 1600
+def test_the_pictures_are_shown_at_full_resolution(opened: Browser) -> None:
+    assert opened.run("return document.querySelector('[data-side=left] img').naturalWidth") == 1600
 
 
-def test_differences_are_marked_and_the_one_to_keep_has_a_reason(
-    window: Browser, archive: Archive, open_review: OpenReview
-) -> None:
-    two_groups(archive)
-    open_review()
-    open_first(window)
-    window.until_text("#advice", "Keep beach.jpg: it has more pixels.")
-    window.until_text("#facts", "1600 \u00d7 1200")
-    marked = " ".join(window.texts("#facts tr.differs"))
+def test_differences_are_marked_and_the_one_to_keep_has_a_reason(opened: Browser) -> None:
+    opened.until_text("#advice", "Keep beach.jpg: it has more pixels.")
+    opened.until_text("#facts", "1600 \u00d7 1200")
+    marked = " ".join(opened.texts("#facts tr.differs"))
     assert "Pixels" in marked and "Size" in marked and "Modified" in marked
     assert "more" in marked and "fewer" in marked and "older" in marked
     assert "Format" not in marked
-    kinds = " ".join(window.texts(".strip-words"))
+    kinds = " ".join(opened.texts(".strip-words"))
     assert "re-encoded · rank" in kinds and "mirrored · rank" in kinds
 
 
-def test_the_space_bar_switches_between_the_pictures_in_one_place(
-    window: Browser, archive: Archive, open_review: OpenReview
-) -> None:
-    two_groups(archive)
-    open_review()
-    open_first(window)
-    both = shown(window)
-    window.press(" ")
-    assert shown(window) == [both[1]]
-    window.press(" ")
-    assert shown(window) == [both[0]]
-    window.press("b")
-    assert shown(window) == both
+def test_the_space_bar_switches_between_the_pictures_in_one_place(opened: Browser) -> None:
+    both = shown(opened)
+    opened.press(" ")
+    assert shown(opened) == [both[1]]
+    opened.press(" ")
+    assert shown(opened) == [both[0]]
+    opened.press("b")
+    assert shown(opened) == both
 
 
-def test_the_space_bar_flickers_also_after_a_click_on_a_button(
-    window: Browser, archive: Archive, open_review: OpenReview
-) -> None:
-    two_groups(archive)
-    open_review()
-    open_first(window)
-    both = shown(window)
-    window.click("[data-mode=flicker]")
-    window.press(" ")
-    assert shown(window) == [both[1]]
+def test_the_space_bar_flickers_also_after_a_click_on_a_button(opened: Browser) -> None:
+    both = shown(opened)
+    opened.click("[data-mode=flicker]")
+    opened.press(" ")
+    assert shown(opened) == [both[1]]
 
 
-def test_the_slider_shows_a_part_of_each_picture(
-    window: Browser, archive: Archive, open_review: OpenReview
-) -> None:
-    two_groups(archive)
-    open_review()
-    open_first(window)
-    window.press("s")
-    slider = window.see("#slider")
-    ActionChains(window.driver).move_to_element(slider).click().perform()
+def test_the_slider_shows_a_part_of_each_picture(opened: Browser) -> None:
+    opened.press("s")
+    slider = opened.see("#slider")
+    ActionChains(opened.driver).move_to_element(slider).click().perform()
     slider.send_keys(Keys.ARROW_LEFT)
     clip = "document.querySelector('.pane[data-side=right]').style.clipPath"
-    assert "49%" in window.until(clip)
-    window.press("s")
-    window.until_gone("#slider")
+    assert "49%" in opened.until(clip)
+    opened.press("s")
+    opened.until_gone("#slider")
 
 
 def test_the_difference_of_equal_pictures_is_black(
@@ -159,38 +143,28 @@ def brightest(window: Browser) -> int:
     return int(middle.getextrema()[1])  # type: ignore[arg-type]
 
 
-def test_both_pictures_are_zoomed_and_moved_together(
-    window: Browser, archive: Archive, open_review: OpenReview
-) -> None:
-    two_groups(archive)
-    open_review()
-    open_first(window)
-    window.press("+", "+", "+")
-    window.press_with_shift(Keys.ARROW_RIGHT)
-    window.press_with_shift(Keys.ARROW_DOWN)
-    left, right = middles(window)
+def test_both_pictures_are_zoomed_and_moved_together(opened: Browser) -> None:
+    opened.press("+", "+", "+")
+    opened.press_with_shift(Keys.ARROW_RIGHT)
+    opened.press_with_shift(Keys.ARROW_DOWN)
+    left, right = middles(opened)
     assert left == pytest.approx(right, abs=0.01)
     assert left[0] > 0.52 and left[1] > 0.52 and left[2] > 2
-    window.press("0")
-    assert middles(window)[0][:2] == pytest.approx([0.5, 0.5], abs=0.01)
+    opened.press("0")
+    assert middles(opened)[0][:2] == pytest.approx([0.5, 0.5], abs=0.01)
 
 
-def test_the_wheel_zooms_at_the_pointer_and_a_drag_moves_both(
-    window: Browser, archive: Archive, open_review: OpenReview
-) -> None:
-    two_groups(archive)
-    open_review()
-    open_first(window)
-    pane = window.see(".pane[data-side=right]")
-    at = point_under(window, pane, 100, 50)
-    scroll(window, pane, 100, 50, -600)
-    left, right = middles(window)
+def test_the_wheel_zooms_at_the_pointer_and_a_drag_moves_both(opened: Browser) -> None:
+    pane = opened.see(".pane[data-side=right]")
+    at = point_under(opened, pane, 100, 50)
+    scroll(opened, pane, 100, 50, -600)
+    left, right = middles(opened)
     assert right[2] > 1.5
     assert left == pytest.approx(right, abs=0.01)
-    assert point_under(window, pane, 100, 50) == pytest.approx(at, abs=0.01)
-    before = middles(window)[0]
-    ActionChains(window.driver).click_and_hold(pane).move_by_offset(-60, -30).release().perform()
-    left, right = middles(window)
+    assert point_under(opened, pane, 100, 50) == pytest.approx(at, abs=0.01)
+    before = middles(opened)[0]
+    ActionChains(opened.driver).click_and_hold(pane).move_by_offset(-60, -30).release().perform()
+    left, right = middles(opened)
     assert left[0] > before[0] and left[1] > before[1]
     assert left == pytest.approx(right, abs=0.01)
 
@@ -245,72 +219,47 @@ def touch(window: Browser, kind: str, middle: list[float], apart: int) -> None:
     window.driver.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
 
 
-def test_full_size_shows_one_pixel_of_the_picture_on_one_of_the_screen(
-    window: Browser, archive: Archive, open_review: OpenReview
-) -> None:
-    two_groups(archive)
-    open_review()
-    open_first(window)
-    window.press("z")
-    assert window.text("#zoom-words") == "100 %"
+def test_full_size_shows_one_pixel_of_the_picture_on_one_of_the_screen(opened: Browser) -> None:
+    opened.press("z")
+    assert opened.text("#zoom-words") == "100 %"
     drawn = "document.querySelector('[data-side=left] img').getBoundingClientRect().width"
-    assert window.run(f"return {drawn}") == pytest.approx(1600, abs=1)
-    window.press("z")
-    assert window.text("#zoom-words") == "fit"
+    assert opened.run(f"return {drawn}") == pytest.approx(1600, abs=1)
+    opened.press("z")
+    assert opened.text("#zoom-words") == "fit"
 
 
-def test_arrow_keys_go_to_the_next_group_also_when_zoomed(
-    window: Browser, archive: Archive, open_review: OpenReview
-) -> None:
-    two_groups(archive)
-    open_review()
-    open_first(window)
-    window.until_text("#compare-summary", "1 of 2 groups")
-    window.press("z", Keys.ARROW_RIGHT)
-    window.until_text("#compare-summary", "2 of 2 groups")
-    window.press(Keys.ARROW_LEFT)
-    window.until_text("#compare-summary", "1 of 2 groups")
+def test_arrow_keys_go_to_the_next_group_also_when_zoomed(opened: Browser) -> None:
+    opened.until_text("#compare-summary", "1 of 2 groups")
+    opened.press("z", Keys.ARROW_RIGHT)
+    opened.until_text("#compare-summary", "2 of 2 groups")
+    opened.press(Keys.ARROW_LEFT)
+    opened.until_text("#compare-summary", "1 of 2 groups")
 
 
-def test_brackets_choose_which_two_pictures_are_compared(
-    window: Browser, archive: Archive, open_review: OpenReview
-) -> None:
-    two_groups(archive)
-    open_review()
-    open_first(window)
-    first = shown(window)
-    window.press("]")
-    second = shown(window)
+def test_brackets_choose_which_two_pictures_are_compared(opened: Browser) -> None:
+    first = shown(opened)
+    opened.press("]")
+    second = shown(opened)
     assert second[0] == first[0] and second[1] != first[1]
-    window.press("[")
-    assert shown(window) == first
+    opened.press("[")
+    assert shown(opened) == first
 
 
-def test_a_number_picks_another_one_to_keep(
-    window: Browser, archive: Archive, open_review: OpenReview
-) -> None:
-    two_groups(archive)
-    open_review()
-    open_first(window)
-    picked = window.run("return document.querySelector('[data-at=\"1\"]').title")
-    window.press("2")
-    window.until_text("#advice", f"You picked {picked}")
-    assert shown(window)[0] == picked
-    assert "KEEP" in window.text(".pane[data-side=left] figcaption")
-    assert window.count(".strip .badge") == 1
+def test_a_number_picks_another_one_to_keep(opened: Browser) -> None:
+    picked = opened.run("return document.querySelector('[data-at=\"1\"]').title")
+    opened.press("2")
+    opened.until_text("#advice", f"You picked {picked}")
+    assert shown(opened)[0] == picked
+    assert "KEEP" in opened.text(".pane[data-side=left] figcaption")
+    assert opened.count(".strip .badge") == 1
 
 
-def test_a_mirrored_picture_can_be_mirrored_back(
-    window: Browser, archive: Archive, open_review: OpenReview
-) -> None:
-    two_groups(archive)
-    open_review()
-    open_first(window)
-    while "mirrored" not in shown(window)[1]:
-        window.press("]")
-    until_loaded(window)
-    window.press("h", "t")
-    transform = window.run("return document.querySelector('[data-side=right] img').style.transform")
+def test_a_mirrored_picture_can_be_mirrored_back(opened: Browser) -> None:
+    while "mirrored" not in shown(opened)[1]:
+        opened.press("]")
+    until_loaded(opened)
+    opened.press("h", "t")
+    transform = opened.run("return document.querySelector('[data-side=right] img').style.transform")
     assert "scaleX(-1)" in transform and "rotate(90deg)" in transform
 
 

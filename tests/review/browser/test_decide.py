@@ -33,10 +33,15 @@ def three_groups(archive: Archive) -> None:
     archive.resync()
 
 
-def open_first(window: Browser) -> None:
+@pytest.fixture
+def opened(window: Browser, archive: Archive, open_review: OpenReview) -> Browser:
+    """The window, with the first of the three groups open."""
+    three_groups(archive)
+    open_review()
     window.until_count(".card", 3)
     window.press("j", Keys.ENTER)
     until_comparing(window, "large.jpg")
+    return window
 
 
 def until_comparing(window: Browser, name: str) -> None:
@@ -49,139 +54,105 @@ def open_groups(archive: Archive) -> list[str]:
 
 
 def test_keep_marks_the_others_and_shows_the_next_group_at_once(
-    window: Browser, archive: Archive, open_review: OpenReview
+    opened: Browser, archive: Archive
 ) -> None:
-    three_groups(archive)
-    open_review()
-    open_first(window)
-    window.click("[data-decision=keep]")
-    until_comparing(window, "medium.jpg")
-    window.until_text(".toast", "large.jpg is kept. Marked: 1 file.")
-    window.until_text("#marked-count", "1")
-    window.press("m")
-    window.until_text("#files", "copies/large.jpg")
+    opened.click("[data-decision=keep]")
+    until_comparing(opened, "medium.jpg")
+    opened.until_text(".toast", "large.jpg is kept. Marked: 1 file.")
+    opened.until_text("#marked-count", "1")
+    opened.press("m")
+    opened.until_text("#files", "copies/large.jpg")
     assert archive.groups()[0]["images"][0]["path"] == "large.jpg"
 
 
-def test_a_picked_picture_is_kept_and_the_suggested_one_is_marked(
-    window: Browser, archive: Archive, open_review: OpenReview
-) -> None:
-    three_groups(archive)
-    open_review()
-    open_first(window)
-    window.press("2", "x")
-    window.until_text(".toast", "Marked: 1 file.")
-    window.press("m")
-    window.until_text("#files .name", "pictures/large.jpg")
-    window.until_text("#files", "You keep pictures/copies/large.jpg")
+def test_a_picked_picture_is_kept_and_the_suggested_one_is_marked(opened: Browser) -> None:
+    opened.press("2", "x")
+    opened.until_text(".toast", "Marked: 1 file.")
+    opened.press("m")
+    opened.until_text("#files .name", "pictures/large.jpg")
+    opened.until_text("#files", "You keep pictures/copies/large.jpg")
 
 
-def test_not_duplicates_dismisses_the_group_for_good(
-    window: Browser, archive: Archive, open_review: OpenReview
-) -> None:
-    three_groups(archive)
-    open_review()
-    open_first(window)
-    window.click("[data-decision=dismiss]")
-    until_comparing(window, "medium.jpg")
-    window.until_text(".toast", "Not duplicates: 2 pictures.")
+def test_not_duplicates_dismisses_the_group_for_good(opened: Browser, archive: Archive) -> None:
+    opened.click("[data-decision=dismiss]")
+    until_comparing(opened, "medium.jpg")
+    opened.until_text(".toast", "Not duplicates: 2 pictures.")
     archive.resync()
     assert open_groups(archive) == ["medium.jpg", "small.jpg"]
 
 
-def test_later_moves_a_group_to_a_list_of_its_own(
-    window: Browser, archive: Archive, open_review: OpenReview
-) -> None:
-    three_groups(archive)
-    open_review()
-    open_first(window)
-    window.press("l")
-    until_comparing(window, "medium.jpg")
-    window.press(Keys.ESCAPE)
-    window.until_count(".card", 2)
-    window.choose("[name=state]", "later")
-    window.until_count(".card", 1)
-    assert window.texts(".card h2") == ["large.jpg"]
-    window.press("j", Keys.ENTER)
-    until_comparing(window, "large.jpg")
-    window.press("r")
-    window.until_text("#list-end", "Nothing is left for later")
-    window.choose("[name=state]", "open")
-    window.until_count(".card", 3)
+def test_later_moves_a_group_to_a_list_of_its_own(opened: Browser) -> None:
+    opened.press("l")
+    until_comparing(opened, "medium.jpg")
+    opened.press(Keys.ESCAPE)
+    opened.until_count(".card", 2)
+    opened.choose("[name=state]", "later")
+    opened.until_count(".card", 1)
+    assert opened.texts(".card h2") == ["large.jpg"]
+    opened.press("j", Keys.ENTER)
+    until_comparing(opened, "large.jpg")
+    opened.press("r")
+    opened.until_text("#list-end", "Nothing is left for later")
+    opened.choose("[name=state]", "open")
+    opened.until_count(".card", 3)
 
 
 @pytest.mark.parametrize("key", ["x", "d", "l"])
 def test_each_decision_is_undone_with_a_key_and_its_group_is_shown_again(
-    window: Browser, archive: Archive, open_review: OpenReview, key: str
+    opened: Browser, archive: Archive, key: str
 ) -> None:
-    three_groups(archive)
-    open_review()
-    open_first(window)
-    window.press(key)
-    until_comparing(window, "medium.jpg")
-    window.press("u")
-    until_comparing(window, "large.jpg")
-    window.until_text(".toast", "Undone")
-    window.press(Keys.ESCAPE)
-    window.until_count(".card", 3)
-    window.until("document.querySelector('#marked-count').hidden")
+    opened.press(key)
+    until_comparing(opened, "medium.jpg")
+    opened.press("u")
+    until_comparing(opened, "large.jpg")
+    opened.until_text(".toast", "Undone")
+    opened.press(Keys.ESCAPE)
+    opened.until_count(".card", 3)
+    opened.until("document.querySelector('#marked-count').hidden")
     assert len(open_groups(archive)) == 3
 
 
 def test_several_decisions_are_undone_one_after_the_other_also_after_a_restart(
-    window: Browser, archive: Archive, open_review: OpenReview
+    opened: Browser, open_review: OpenReview
 ) -> None:
-    three_groups(archive)
+    opened.press("d")
+    until_comparing(opened, "medium.jpg")
+    opened.press("x")
+    until_comparing(opened, "small.jpg")
+    opened.until_text(".toast", "medium.jpg is kept")
     open_review()
-    open_first(window)
-    window.press("d")
-    until_comparing(window, "medium.jpg")
-    window.press("x")
-    until_comparing(window, "small.jpg")
-    window.until_text(".toast", "medium.jpg is kept")
-    open_review()
-    window.until_count(".card", 1)
-    window.press("u")
-    window.until_count(".card", 2)
-    window.press("u")
-    window.until_count(".card", 3)
-    window.press("u")
-    window.until_text(".toast", "Nothing to undo")
+    opened.until_count(".card", 1)
+    opened.press("u")
+    opened.until_count(".card", 2)
+    opened.press("u")
+    opened.until_count(".card", 3)
+    opened.press("u")
+    opened.until_text(".toast", "Nothing to undo")
 
 
-def test_a_dismissed_group_can_be_restored(
-    window: Browser, archive: Archive, open_review: OpenReview
-) -> None:
-    three_groups(archive)
-    open_review()
-    open_first(window)
-    window.press("d")
-    until_comparing(window, "medium.jpg")
-    window.until_text(".toast", "Not duplicates")
-    window.press(Keys.ESCAPE)
-    window.until_count(".card", 2)
-    window.choose("[name=state]", "dismissed")
-    window.until_count(".card", 1)
-    window.press("j", Keys.ENTER)
-    window.click("[data-decision=restore]")
-    window.until_text("#list-end", "Nothing was dismissed")
-    window.until_text(".toast", "to be decided again")
+def test_a_dismissed_group_can_be_restored(opened: Browser, archive: Archive) -> None:
+    opened.press("d")
+    until_comparing(opened, "medium.jpg")
+    opened.until_text(".toast", "Not duplicates")
+    opened.press(Keys.ESCAPE)
+    opened.until_count(".card", 2)
+    opened.choose("[name=state]", "dismissed")
+    opened.until_count(".card", 1)
+    opened.press("j", Keys.ENTER)
+    opened.click("[data-decision=restore]")
+    opened.until_text("#list-end", "Nothing was dismissed")
+    opened.until_text(".toast", "to be decided again")
     assert len(open_groups(archive)) == 3
 
 
-def test_all_groups_are_decided_with_the_keyboard_alone(
-    window: Browser, archive: Archive, open_review: OpenReview
-) -> None:
-    three_groups(archive)
-    open_review()
-    open_first(window)
-    window.press("x")
-    until_comparing(window, "medium.jpg")
-    window.press("d")
-    until_comparing(window, "small.jpg")
-    window.press("2", "x")
-    window.until_text("#list-end", "No duplicates to decide")
-    window.until_text("#marked-count", "2")
+def test_all_groups_are_decided_with_the_keyboard_alone(opened: Browser, archive: Archive) -> None:
+    opened.press("x")
+    until_comparing(opened, "medium.jpg")
+    opened.press("d")
+    until_comparing(opened, "small.jpg")
+    opened.press("2", "x")
+    opened.until_text("#list-end", "No duplicates to decide")
+    opened.until_text("#marked-count", "2")
     assert open_groups(archive) == ["large.jpg", "small.jpg"]
 
 
@@ -202,33 +173,25 @@ def test_the_list_has_the_same_keys(
     window.until_count(".card", 3)
 
 
-def test_a_question_mark_shows_the_keys(
-    window: Browser, archive: Archive, open_review: OpenReview
-) -> None:
-    three_groups(archive)
-    open_review()
-    open_first(window)
-    window.press("?")
-    window.until_text("#keys-dialog", "show the other one in the same place")
-    window.press("d", Keys.ESCAPE)
-    window.until_gone("#keys-dialog")
-    until_comparing(window, "large.jpg")
+def test_a_question_mark_shows_the_keys(opened: Browser) -> None:
+    opened.press("?")
+    opened.until_text("#keys-dialog", "show the other one in the same place")
+    opened.press("d", Keys.ESCAPE)
+    opened.until_gone("#keys-dialog")
+    until_comparing(opened, "large.jpg")
 
 
 def test_a_decision_about_a_group_that_has_changed_is_refused_and_brings_it_back(
-    window: Browser, archive: Archive, open_review: OpenReview
+    opened: Browser, archive: Archive
 ) -> None:
-    three_groups(archive)
-    open_review()
-    open_first(window)
-    window.until(HAS_DETAILS)
-    window.run(ASK_NO_CHANGES)
+    opened.until(HAS_DETAILS)
+    opened.run(ASK_NO_CHANGES)
     archive.copy("another.jpg", archive.installation.pictures / "large.jpg")
     archive.resync()
-    window.press("d")
-    window.until_text(".toast.error", "Nothing was decided")
-    window.press(Keys.ESCAPE)
-    window.until_count(".card", 3)
+    opened.press("d")
+    opened.until_text(".toast.error", "Nothing was decided")
+    opened.press(Keys.ESCAPE)
+    opened.until_count(".card", 3)
     assert len(open_groups(archive)) == 3
 
 
@@ -308,19 +271,14 @@ def test_a_group_without_a_suggestion_asks_for_a_pick(
     window.until_text("#list-end", "No duplicates to decide")
 
 
-def test_a_kept_group_is_taken_back_from_the_marked_ones(
-    window: Browser, archive: Archive, open_review: OpenReview
-) -> None:
-    three_groups(archive)
-    open_review()
-    open_first(window)
-    window.press("x")
-    window.until_text("#marked-count", "1")
-    window.press(Keys.ESCAPE)
-    window.until_count(".card", 2)
-    window.choose("[name=state]", "marked")
-    window.until_count(".card", 1)
-    window.press("j", Keys.ENTER)
-    window.until_text("#advice", "on the marked list")
-    window.press("r")
-    window.until("document.querySelector('#marked-count').hidden")
+def test_a_kept_group_is_taken_back_from_the_marked_ones(opened: Browser) -> None:
+    opened.press("x")
+    opened.until_text("#marked-count", "1")
+    opened.press(Keys.ESCAPE)
+    opened.until_count(".card", 2)
+    opened.choose("[name=state]", "marked")
+    opened.until_count(".card", 1)
+    opened.press("j", Keys.ENTER)
+    opened.until_text("#advice", "on the marked list")
+    opened.press("r")
+    opened.until("document.querySelector('#marked-count').hidden")

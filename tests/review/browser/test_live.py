@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from selenium.webdriver.common.keys import Keys
 
@@ -19,54 +21,46 @@ def two_groups(archive: Archive) -> None:
     archive.resync()
 
 
-def test_a_group_whose_file_is_removed_elsewhere_leaves_the_list(
-    window: Browser, archive: Archive, open_review: OpenReview
-) -> None:
+@pytest.fixture
+def listed(window: Browser, archive: Archive, open_review: OpenReview) -> Iterator[Browser]:
+    """The window, with the list of the two groups, while the service runs."""
     two_groups(archive)
     with archive.installation.running():
         open_review()
         window.until_count(".card", 2)
-        (archive.installation.pictures / "copy of large.jpg").unlink()
-        window.until_count(".card", 1)
-        window.until_text(".card h2", "small.jpg")
-        window.until_text("#list-summary", "1 group")
+        yield window
+
+
+def test_a_group_whose_file_is_removed_elsewhere_leaves_the_list(
+    listed: Browser, archive: Archive
+) -> None:
+    (archive.installation.pictures / "copy of large.jpg").unlink()
+    listed.until_count(".card", 1)
+    listed.until_text(".card h2", "small.jpg")
+    listed.until_text("#list-summary", "1 group")
 
 
 def test_while_a_vanished_group_is_compared_the_next_one_is_shown(
-    window: Browser, archive: Archive, open_review: OpenReview
+    listed: Browser, archive: Archive
 ) -> None:
-    two_groups(archive)
-    with archive.installation.running():
-        open_review()
-        window.until_count(".card", 2)
-        window.press("j", Keys.ENTER)
-        window.until_text(".pane[data-side=left] figcaption", "large.jpg")
-        (archive.installation.pictures / "copy of large.jpg").unlink()
-        window.until_text(".pane[data-side=left] figcaption", "small.jpg")
-        window.until_text(".toast", "is gone")
+    listed.press("j", Keys.ENTER)
+    listed.until_text(".pane[data-side=left] figcaption", "large.jpg")
+    (archive.installation.pictures / "copy of large.jpg").unlink()
+    listed.until_text(".pane[data-side=left] figcaption", "small.jpg")
+    listed.until_text(".toast", "is gone")
 
 
-def test_a_new_group_appears(window: Browser, archive: Archive, open_review: OpenReview) -> None:
-    two_groups(archive)
-    with archive.installation.running():
-        open_review()
-        window.until_count(".card", 2)
-        archive.copy("copy of new.jpg", archive.original("new.jpg", 5, 300))
-        window.click("#show-news")
-        window.until_count(".card", 3)
+def test_a_new_group_appears(listed: Browser, archive: Archive) -> None:
+    archive.copy("copy of new.jpg", archive.original("new.jpg", 5, 300))
+    listed.click("#show-news")
+    listed.until_count(".card", 3)
 
 
-def test_a_decision_goes_to_the_running_service(
-    window: Browser, archive: Archive, open_review: OpenReview
-) -> None:
-    two_groups(archive)
-    with archive.installation.running():
-        open_review()
-        window.until_count(".card", 2)
-        window.press("j", "d")
-        window.until_text(".toast", "Not duplicates")
-        window.until_count(".card", 1)
-        assert len(archive.groups()) == 1
+def test_a_decision_goes_to_the_running_service(listed: Browser, archive: Archive) -> None:
+    listed.press("j", "d")
+    listed.until_text(".toast", "Not duplicates")
+    listed.until_count(".card", 1)
+    assert len(archive.groups()) == 1
 
 
 def test_a_page_whose_server_has_stopped_says_so(

@@ -4,7 +4,6 @@ import { postFile } from "./api.js";
 import { imageCard } from "./card.js";
 import { byId } from "./dom.js";
 import { count } from "./format.js";
-import "./keys.js";
 import { watchChanges } from "./live.js";
 
 let shownAddress = null;

@@ -1,11 +1,12 @@
 // The page of the groups: the list, and over it the view that compares one group.
 
+import { addressOf } from "./api.js";
 import { openBulk, watchBulk } from "./bulk.js";
 import { CompareView } from "./compare.js";
 import { compareKeys, listKeys } from "./group_keys.js";
 import { decide as send, decisions, keptOf, undo } from "./decide.js";
 import { byId } from "./dom.js";
-import { filteredAddress, showFilters, watchFilters } from "./filters.js";
+import { showFilters, watchFilters } from "./filters.js";
 import { bytes, count } from "./format.js";
 import { useKeys } from "./keys.js";
 import { GroupList } from "./list.js";
@@ -27,7 +28,7 @@ const list = new GroupList(queue, {
   onError: toastError,
 });
 
-const addressOfGroup = (id) => filteredAddress(`/group/${id}`, queue.filters);
+const addressOfGroup = (id) => addressOf(`/group/${id}`, queue.filters);
 const openId = () => {
   const [, id] = location.pathname.match(/^\/group\/([a-z0-9]+)$/) ?? [];
   return id ?? null;
@@ -123,7 +124,7 @@ function openGroup(id) {
 function leaveGroup() {
   if (history.state?.fromList) history.back();
   else {
-    history.pushState(null, "", filteredAddress("/", queue.filters));
+    history.pushState(null, "", addressOf("/", queue.filters));
     showAddress();
   }
 }
@@ -299,7 +300,7 @@ byId("previous-group").addEventListener("click", () => moveGroup(-1));
 byId("next-group").addEventListener("click", () => moveGroup(1));
 addEventListener("popstate", showAddress);
 watchFilters((filters) => {
-  history.pushState(null, "", filteredAddress("/", filters));
+  history.pushState(null, "", addressOf("/", filters));
   showAddress();
 });
 watchBulk(() => {

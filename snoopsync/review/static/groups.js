@@ -79,6 +79,11 @@ async function showGroup(id) {
   document.title = `Compare ${count(group.images.length, "picture")} · snoopsync`;
   byId("previous-group").disabled = at <= 0;
   byId("next-group").disabled = at < 0 || (at === queue.groups.length - 1 && queue.isComplete);
+  await preloadNext(at).catch(toastError);
+}
+
+/** Loads the next page of the list if need be, and the pictures of the next groups. */
+async function preloadNext(at) {
   if (at >= queue.groups.length - NEXT_GROUPS - 1) await queue.more();
   compare.preloadGroups(queue.groups.slice(at + 1, at + 1 + NEXT_GROUPS));
 }

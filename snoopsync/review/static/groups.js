@@ -15,6 +15,8 @@ import { currentGroups, filtersOf, Queue, wholeGroup } from "./queue.js";
 import { toast, toastError } from "./toast.js";
 
 const NEXT_GROUPS = 2;
+/** The states of decided groups that the list of all groups still shows. */
+const STATE_AFTER = { keep: "marked", later: "later", restore: "open" };
 
 let queue = new Queue(filtersOf(location.search));
 let listScroll = 0;
@@ -161,9 +163,10 @@ async function decide(decision, group) {
   const next = queue.groups[at + 1] ?? queue.groups[at - 1] ?? null;
   underWay.add(group.group);
   const sent = send(sentDecision(decision, group), group).then(() => underWay.delete(group.group));
-  queue.remove(group.group);
+  const isListed = queue.filters.state === "all" && at >= 0 && decision in STATE_AFTER;
+  if (isListed) queue.put({ ...group, state: STATE_AFTER[decision] }, at);
+  else if (queue.remove(group.group) >= 0) adjustTotal(-1, group);
   decided += 1;
-  adjustTotal(-1, group);
   list.refresh(group.group);
   if (list.current === group.group) list.current = next?.group ?? null;
   if (compare.isOpen) {

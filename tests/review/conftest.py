@@ -16,7 +16,7 @@ from snoopsync.review.parts import opened_parts
 from snoopsync.review.routes import all_routes
 from tests.support.hosted import hosted
 from tests.support.page_client import PageClient
-from tests.support.pictures import encode, photo, write_two_groups
+from tests.support.pictures import encode, photo
 from tests.support.process import Installation
 from tests.support.reviewing import Reviewed, reviewing
 from tests.support.two_groups import SIZE, two_groups

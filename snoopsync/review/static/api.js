@@ -1,14 +1,6 @@
-// Requests to the review server: JSON in, JSON out, and one kind of error.
+// Requests to the review server: JSON in, JSON out. The message of an error is for people.
 
 const csrfToken = document.querySelector('meta[name="csrf-token"]').content;
-
-/** A request that the server refused or that did not reach it. The message is for people. */
-export class RequestError extends Error {
-  constructor(message, status = 0) {
-    super(message);
-    this.status = status;
-  }
-}
 
 /** Returns the JSON of a GET. Parameters that are null, undefined or "" are left out. */
 export async function get(path, parameters = {}) {
@@ -50,13 +42,13 @@ async function send(address, options) {
   try {
     response = await fetch(address, { ...options, credentials: "same-origin" });
   } catch {
-    throw new RequestError("The review page does not answer. Is “snoopsync review” still running?");
+    throw new Error("The review page does not answer. Is “snoopsync review” still running?");
   }
   if (response.ok) return response;
   if (response.status === 401) {
-    throw new RequestError("This session has ended. Run “snoopsync review” again.", 401);
+    throw new Error("This session has ended. Run “snoopsync review” again.");
   }
-  throw new RequestError(await reasonOf(response), response.status);
+  throw new Error(await reasonOf(response));
 }
 
 async function reasonOf(response) {

@@ -18,6 +18,7 @@ async function show() {
 
 function row(image) {
   const again = moment(image.next_try);
+  const facts = [image.size_bytes === null ? null : bytes(image.size_bytes), again ? `next try ${again}` : null];
   return make(
     "li",
     { className: "row" },
@@ -28,7 +29,7 @@ function row(image) {
       make("p", { className: "name" }, `${placeOf(image)}/${nameOf(image)}`),
       make("p", { className: "warning" }, image.error),
     ),
-    make("div", { className: "row-end quiet" }, image.size_bytes === null ? "" : bytes(image.size_bytes), again ? ` next try ${again}` : ""),
+    make("div", { className: "row-end quiet" }, facts.filter(Boolean).join(" · ")),
   );
 }
 

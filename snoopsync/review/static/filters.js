@@ -1,6 +1,5 @@
 // The form of the filters. What it says is the query of the address, so that "back" works.
 
-import { addressOf } from "./api.js";
 import { byId, make } from "./dom.js";
 import { kindWords } from "./format.js";
 import { FILTERS } from "./queue.js";
@@ -33,9 +32,6 @@ function chosenFilters() {
   const chosen = FILTERS.map((name) => [name, form.elements[name].value]);
   return Object.fromEntries(chosen.filter(([name, value]) => value && value !== DEFAULTS[name]));
 }
-
-/** Returns the address of a view with these filters. */
-export const filteredAddress = (path, filters) => addressOf(path, filters);
 
 /** Returns the filters in words: "in photos, re-encoded, rank up to 10". */
 export function filterWords(filters) {

@@ -16,7 +16,7 @@ export function compareKeys(compare, { moveGroup, leaveGroup, undo }) {
       key(["x"], "keep this one, mark the others", () => compare.decide("keep")),
       key(["d"], "not duplicates", () => compare.decide("dismiss")),
       key(["l"], "later", () => compare.decide("later")),
-      key(["r"], "restore, or take back from the list for later", () => compare.decide("restore")),
+      key(["r"], "restore the group, to decide again", () => compare.decide("restore")),
       key(["u"], "undo the last decision", undo),
       key(["]", "["], "next, previous picture on the right", (which) => compare.step("right", which === "]" ? 1 : -1)),
       key(["}", "{"], "next, previous picture on the left", (which) => compare.step("left", which === "}" ? 1 : -1)),
@@ -57,7 +57,7 @@ export function listKeys(list, { openGroup, decide, undo, isActive }) {
       key(["x"], "keep the first one, mark the others", withCurrent((group) => decide("keep", group))),
       key(["d"], "not duplicates", withCurrent((group) => decide("dismiss", group))),
       key(["l"], "later", withCurrent((group) => decide("later", group))),
-      key(["r"], "restore, or take back from the list for later", withCurrent((group) => group.state !== "open" && decide("restore", group))),
+      key(["r"], "restore the group, to decide again", withCurrent((group) => group.state !== "open" && decide("restore", group))),
       key(["u"], "undo the last decision", undo),
     ],
   };

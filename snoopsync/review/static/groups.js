@@ -1,11 +1,12 @@
 // The page of the groups: the list, and over it the view that compares one group.
 
+import { addressOf } from "./api.js";
 import { openBulk, watchBulk } from "./bulk.js";
 import { CompareView } from "./compare.js";
 import { compareKeys, listKeys } from "./group_keys.js";
 import { decide as send, decisions, keptOf, undo } from "./decide.js";
 import { byId } from "./dom.js";
-import { filteredAddress, showFilters, watchFilters } from "./filters.js";
+import { showFilters, watchFilters } from "./filters.js";
 import { bytes, count } from "./format.js";
 import { useKeys } from "./keys.js";
 import { GroupList } from "./list.js";
@@ -14,6 +15,8 @@ import { currentGroups, filtersOf, Queue, wholeGroup } from "./queue.js";
 import { toast, toastError } from "./toast.js";
 
 const NEXT_GROUPS = 2;
+/** The states of decided groups that the list of all groups still shows. */
+const STATE_AFTER = { keep: "marked", later: "later", restore: "open" };
 
 let queue = new Queue(filtersOf(location.search));
 let listScroll = 0;
@@ -27,7 +30,7 @@ const list = new GroupList(queue, {
   onError: toastError,
 });
 
-const addressOfGroup = (id) => filteredAddress(`/group/${id}`, queue.filters);
+const addressOfGroup = (id) => addressOf(`/group/${id}`, queue.filters);
 const openId = () => {
   const [, id] = location.pathname.match(/^\/group\/([a-z0-9]+)$/) ?? [];
   return id ?? null;
@@ -78,6 +81,11 @@ async function showGroup(id) {
   document.title = `Compare ${count(group.images.length, "picture")} · snoopsync`;
   byId("previous-group").disabled = at <= 0;
   byId("next-group").disabled = at < 0 || (at === queue.groups.length - 1 && queue.isComplete);
+  await preloadNext(at).catch(toastError);
+}
+
+/** Loads the next page of the list if need be, and the pictures of the next groups. */
+async function preloadNext(at) {
   if (at >= queue.groups.length - NEXT_GROUPS - 1) await queue.more();
   compare.preloadGroups(queue.groups.slice(at + 1, at + 1 + NEXT_GROUPS));
 }
@@ -123,7 +131,7 @@ function openGroup(id) {
 function leaveGroup() {
   if (history.state?.fromList) history.back();
   else {
-    history.pushState(null, "", filteredAddress("/", queue.filters));
+    history.pushState(null, "", addressOf("/", queue.filters));
     showAddress();
   }
 }
@@ -155,9 +163,10 @@ async function decide(decision, group) {
   const next = queue.groups[at + 1] ?? queue.groups[at - 1] ?? null;
   underWay.add(group.group);
   const sent = send(sentDecision(decision, group), group).then(() => underWay.delete(group.group));
-  queue.remove(group.group);
+  const isListed = queue.filters.state === "all" && at >= 0 && decision in STATE_AFTER;
+  if (isListed) queue.put({ ...group, state: STATE_AFTER[decision] }, at);
+  else if (queue.remove(group.group) >= 0) adjustTotal(-1, group);
   decided += 1;
-  adjustTotal(-1, group);
   list.refresh(group.group);
   if (list.current === group.group) list.current = next?.group ?? null;
   if (compare.isOpen) {
@@ -299,7 +308,7 @@ byId("previous-group").addEventListener("click", () => moveGroup(-1));
 byId("next-group").addEventListener("click", () => moveGroup(1));
 addEventListener("popstate", showAddress);
 watchFilters((filters) => {
-  history.pushState(null, "", filteredAddress("/", filters));
+  history.pushState(null, "", addressOf("/", filters));
   showAddress();
 });
 watchBulk(() => {

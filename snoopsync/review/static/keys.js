@@ -55,7 +55,7 @@ document.addEventListener("keydown", (event) => {
 });
 
 /** Shows the keys of the view that is open. */
-export function showKeys() {
+function showKeys() {
   const sections = tables
     .filter((table) => table.isActive())
     .map((table) =>

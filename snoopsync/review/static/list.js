@@ -142,7 +142,9 @@ export class GroupList {
     delete others.sort;
     if (Object.keys(others).length) return emptyWords("No group matches the filters", "Choose other filters to see more.");
     if (state === "later") return emptyWords("Nothing is left for later", "Press l on a group to decide later.");
-    if (state === "dismissed") return emptyWords("Nothing was dismissed", "Groups that you call “not duplicates” are listed here.");
+    if (state === "dismissed") return emptyWords("Nothing was dismissed", "Press d on a group whose pictures are not duplicates.");
+    if (state === "marked") return emptyWords("No group is marked", "Press x on a group to keep one picture and mark the others.");
+    if (state === "all") return emptyWords("No duplicates", "New ones appear here as soon as snoopsync finds them.");
     return emptyWords("No duplicates to decide", "New ones appear here as soon as snoopsync finds them.");
   }
 
@@ -171,7 +173,12 @@ export class GroupList {
     const places = rows ? step * (this.columns || 1) : step;
     const at = this.queue.indexOf(this.current);
     const wanted = at < 0 ? 0 : at + places;
-    if (wanted >= this.queue.groups.length && !this.queue.isComplete) await this.queue.more();
+    try {
+      if (wanted >= this.queue.groups.length) await this.queue.more();
+    } catch (error) {
+      this.onError(error);
+      return;
+    }
     const group = this.queue.groups[wanted];
     if (group) this.setCurrent(group.group);
   }

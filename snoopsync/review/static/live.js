@@ -18,12 +18,12 @@ export function watchChanges(onChange) {
     clearTimeout(timer);
     try {
       const answer = await get("/api/changes", { since: version });
-      const isFirst = version === null;
-      version = answer.version;
       showMarked(answer.marked);
       document.body.classList.remove("offline");
+      if (version !== null && answer.changed) await onChange();
+      // Only now: if the page could not show the change, the next check reports it again.
+      version = answer.version;
       wait = EVERY_MS;
-      if (!isFirst && answer.changed) await onChange();
     } catch {
       document.body.classList.add("offline");
       wait = Math.min(MOST_MS, 2 * wait);

@@ -16,19 +16,23 @@ let total = { count: 0, bytes: 0 };
 
 /** Loads the list again, as far as it was shown. */
 async function show() {
-  const wanted = Math.max(1, files.length);
+  const wanted = files.length;
   let page = await get("/api/marked");
-  files = page.files;
-  while (page.next && files.length < wanted) {
+  const loaded = [...page.files];
+  while (page.next && loaded.length < wanted) {
     page = await get("/api/marked", { after: page.next });
-    files = files.concat(page.files);
+    loaded.push(...page.files);
   }
+  files = loaded;
+  byId("files").replaceChildren();
   takePage(page);
 }
 
 async function showMore() {
-  const page = await get("/api/marked", { after: next });
-  files = files.concat(page.files);
+  const after = next;
+  const page = await get("/api/marked", { after });
+  if (after !== next) return; // a second click, or the list was loaded again
+  files.push(...page.files);
   takePage(page);
 }
 
@@ -43,6 +47,7 @@ function takePage(page) {
 
 function writeHead(trash) {
   byId("summary").textContent = total.count ? `${count(total.count, "file")}, ${bytes(total.bytes)}.` : "";
+  byId("lead").hidden = total.count === 0;
   byId("tools").hidden = total.count === 0;
   byId("trash").hidden = !trash.enabled;
   byId("trash-words").textContent = trash.enabled ? "" : trash.reason ?? "";
@@ -56,7 +61,8 @@ function writeButtons() {
 }
 
 function writeFiles() {
-  byId("files").replaceChildren(...files.map(fileRow));
+  const shown = byId("files").children.length;
+  byId("files").append(...files.slice(shown).map(fileRow));
   byId("files").hidden = files.length === 0;
   if (!total.count) {
     const words = "In a group, press x to keep one picture. The others are listed here.";
@@ -92,7 +98,7 @@ function fileRow(file) {
       make("p", { className: "name" }, `${file.folder}/${file.path}`),
       make("p", { className: "quiet" }, "You keep ", file.keep?.path ?? "another picture"),
     ),
-    make("div", { className: "row-end" }, make("span", { className: "quiet" }, bytes(file.size_bytes)), file.group ? group : null, make("label", {}, box, " Select")),
+    make("div", { className: "row-end" }, make("span", { className: "quiet" }, bytes(file.size_bytes)), file.group ? group : null, make("label", {}, box, "Select")),
   );
 }
 
@@ -139,7 +145,7 @@ async function moveToTrash() {
   const number = ids.length || total.count;
   const isSure = await confirmed(
     `Move ${count(number, "file")} to the trash?`,
-    "Both files are read again first. A file is moved only if it and the one to keep still have the bytes that were compared.",
+    "Before a file is moved, it and the picture that you keep are read again. It stays where it is if one of the two has changed.",
     "Move to the trash",
   );
   if (!isSure) return;

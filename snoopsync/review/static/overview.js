@@ -3,7 +3,6 @@
 import { get } from "./api.js";
 import { byId, make } from "./dom.js";
 import { bytes, count, moment } from "./format.js";
-import "./keys.js";
 import { watchChanges } from "./live.js";
 import { toastError } from "./toast.js";
 

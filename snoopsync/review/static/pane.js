@@ -32,6 +32,9 @@ export function preload(images) {
   for (const image of images) if (image?.picture) load(image.picture).catch(() => {});
 }
 
+/** Rounds to whole pixels of the screen: the difference of two blurred edges would not be black. */
+const whole = (px) => Math.round(px * devicePixelRatio) / devicePixelRatio;
+
 function keepButton(image, at) {
   const properties = { type: "button", dataset: { pick: at }, "aria-label": `Keep ${nameOf(image)}` };
   return make("button", { ...properties, className: "caption-button" }, "keep");
@@ -142,9 +145,9 @@ export class Pane {
     const x = room.width / 2 + (0.5 - viewport.x) * box.width * viewport.zoom;
     const y = room.height / 2 + (0.5 - viewport.y) * box.height * viewport.zoom;
     const { style } = this.picture;
-    style.width = `${width}px`;
-    style.height = `${height}px`;
-    style.transform = `translate(${x - width / 2}px, ${y - height / 2}px) rotate(${this.turn}deg) scaleX(${this.isFlipped ? -1 : 1})`;
+    style.width = `${whole(width)}px`;
+    style.height = `${whole(height)}px`;
+    style.transform = `translate(${whole(x - width / 2)}px, ${whole(y - height / 2)}px) rotate(${this.turn}deg) scaleX(${this.isFlipped ? -1 : 1})`;
     style.imageRendering = scale * devicePixelRatio >= PIXELATED_FROM && this.isFull ? "pixelated" : "auto";
   }
 }

@@ -4,18 +4,20 @@ import { postFile } from "./api.js";
 import { imageCard } from "./card.js";
 import { byId } from "./dom.js";
 import { count } from "./format.js";
-import "./keys.js";
 import { watchChanges } from "./live.js";
 
 let shownAddress = null;
+let asked = null;
 
 async function search(file) {
   if (!file) return;
+  asked = file;
   showAsked(file);
   byId("results").replaceChildren();
   byId("answer").textContent = "Searching…";
   try {
     const { results } = await postFile("/api/search", file);
+    if (asked !== file) return;
     byId("answer").textContent = results.length
       ? `Yes: ${count(results.length, "picture")} ${results.length === 1 ? "is" : "are"} the same or alike.`
       : "No. The collection has no picture like this one.";
@@ -23,17 +25,17 @@ async function search(file) {
       ...results.map((image) => imageCard(image, { href: image.group ? `/group/${image.group}` : null })),
     );
   } catch (error) {
-    byId("answer").textContent = error.message;
+    if (asked === file) byId("answer").textContent = error.message;
   }
 }
 
 function showAsked(file) {
   if (shownAddress) URL.revokeObjectURL(shownAddress);
   shownAddress = URL.createObjectURL(file);
-  const asked = byId("asked");
-  asked.hidden = false;
-  asked.onerror = () => (asked.hidden = true);
-  asked.src = shownAddress;
+  const picture = byId("asked");
+  picture.hidden = false;
+  picture.onerror = () => (picture.hidden = true);
+  picture.src = shownAddress;
 }
 
 const drop = byId("drop");

@@ -173,6 +173,23 @@ def test_the_list_has_the_same_keys(
     window.until_count(".card", 3)
 
 
+def test_the_list_of_all_groups_still_shows_a_decided_one(
+    window: Browser, archive: Archive, open_review: OpenReview
+) -> None:
+    three_groups(archive)
+    open_review("/?state=all")
+    window.until_count(".card", 3)
+    window.press("j", "l")
+    window.until_text(".card-words", "Later")
+    window.until_text(".toast", "Moved to the list for later")
+    window.press("x")
+    window.until_text(".card-words", "Marked")
+    window.until_text("#marked-count", "1")
+    window.until_text("#list-summary", "3 groups")
+    assert window.count(".card") == 3
+    assert not window.texts("#show-news")
+
+
 def test_a_question_mark_shows_the_keys(opened: Browser) -> None:
     opened.press("?")
     opened.until_text("#keys-dialog", "show the other one in the same place")

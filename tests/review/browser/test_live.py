@@ -21,6 +21,14 @@ def two_groups(archive: Archive) -> None:
     archive.resync()
 
 
+def check_now(window: Browser) -> None:
+    """Let the page ask for changes, as when it becomes visible, and wait for the answer."""
+    answers = "performance.getEntriesByType('resource').filter(each => /changes/.test(each.name))"
+    before = window.run(f"return {answers}.length")
+    window.run("document.dispatchEvent(new Event('visibilitychange'))")
+    window.until(f"{answers}.length > arguments[0]", before)
+
+
 @pytest.fixture
 def listed(window: Browser, archive: Archive, open_review: OpenReview) -> Iterator[Browser]:
     """The window, with the list of the two groups, while the service runs."""
@@ -79,6 +87,27 @@ def test_a_page_whose_server_has_stopped_says_so(
     finally:
         window.driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": []})
     window.until("!document.body.classList.contains('offline')")
+
+
+def test_a_change_that_could_not_be_shown_is_shown_later(
+    window: Browser, archive: Archive, open_review: OpenReview
+) -> None:
+    two_groups(archive)
+    page = open_review()
+    window.until_count(".card", 2)
+    check_now(window)
+    window.driver.execute_cdp_cmd("Network.enable", {})
+    blocked = f"{page.address}/api/groups*"
+    window.driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": [blocked]})
+    try:
+        group = str(archive.groups()[0]["group"])
+        archive.installation.run("duplicates", "dismiss", "--group", group)
+        check_now(window)
+        window.until("document.body.classList.contains('offline')")
+    finally:
+        window.driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": []})
+    check_now(window)
+    window.until_count(".card", 1)
 
 
 def test_the_first_group_appears_by_itself(

@@ -191,6 +191,16 @@ def test_the_focus_is_visible_wherever_the_tab_key_goes(
     assert len(seen) > 15
 
 
+@pytest.mark.parametrize("path", PAGES)
+def test_each_page_shows_its_keys(
+    window: Browser, archive: Archive, open_review: OpenReview, path: str
+) -> None:
+    archive.resync()
+    open_review(path)
+    window.click("#show-keys")
+    window.until_text("#keys-dialog", "marked files")
+
+
 def test_messages_are_announced(window: Browser, archive: Archive, open_review: OpenReview) -> None:
     messy(archive)
     open_review()

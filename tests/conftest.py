@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from snoopsync.embedded import EmbeddedCollection
+from snoopsync.embedded import open_embedded
 from snoopsync.watching.watcher import Watcher
 from tests.support.authority import Authority
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
@@ -138,7 +138,7 @@ def playground(tmp_path: Path) -> Iterator[Playground]:
 def server(tmp_path: Path) -> Iterator[CollectionServer]:
     """A collection that is a service."""
     with (
-        closing(EmbeddedCollection(tmp_path / "remote.sqlite3")) as inner,
+        closing(open_embedded(tmp_path / "remote.sqlite3")) as inner,
         CollectionServer(inner) as server,
     ):
         yield server

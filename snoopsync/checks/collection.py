@@ -21,8 +21,8 @@ from snoopsync.core.model import printable
 from snoopsync.core.text import images
 from snoopsync.decoding.decoders import Decoders
 from snoopsync.decoding.sandbox import NAMES, Outcome
-from snoopsync.embedded.database import count_images
 from snoopsync.runtime.owned_directory import is_own
+from snoopsync.storage.sqlite.schema import count_images
 
 if TYPE_CHECKING:
     from snoopsync.client.responses import Session

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +25,7 @@ from snoopsync.log import setup as logs
 
 if TYPE_CHECKING:
     # Late, because it loads SQLite.
-    from snoopsync.server.registry import Key
+    from snoopsync.storage.hosting import Key
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -141,25 +140,24 @@ def keys() -> None:
 
 @keys.command(short_help="Create a key pair for a collection.")
 @click.argument("name")
+@click.option("--label", metavar="TEXT", help="A name for the key, which `keys list` shows.")
 @_data_option
 @json_option
 @click.pass_obj
-def add(context: Context, name: str, data: Path, as_json: bool) -> Exit:
+def add(context: Context, name: str, label: str | None, data: Path, as_json: bool) -> Exit:
     """Create a key pair for the collection NAME, and the collection if it does not exist."""
-    from snoopsync.server.master_key import load_master_key
-    from snoopsync.server.registry import Registry
+    from snoopsync.server.storage import open_storage
 
-    master = load_master_key(data, os.environ)
-    with closing(Registry(data)) as registry:
+    with open_storage(data) as storage:
         try:
-            key = registry.add_key(name)
+            key = storage.hosting.add_key(name, label)
         except Refused as error:
             raise click.UsageError(error.message) from None
     created = {
         "collection_id": key.collection_id,
         "collection_name": key.collection_name,
         "public_key": key.public_key,
-        "secret_key": master.secret_of(key.public_key),
+        "secret_key": storage.master_key.secret_of(key.public_key),
     }
     if as_json:
         print_json([created])
@@ -176,20 +174,14 @@ def add(context: Context, name: str, data: Path, as_json: bool) -> Exit:
 @click.pass_obj
 def list_keys(context: Context, data: Path, as_json: bool) -> Exit:
     """List the public keys."""
-    from snoopsync.server.registry import Registry
+    from snoopsync.server.storage import open_hosting
 
-    with closing(Registry(data)) as registry:
-        known = registry.keys()
+    with open_hosting(data) as hosting:
+        known = hosting.all_keys()
     if as_json:
         print_json(_key_json(key) for key in known)
         return Exit.OK
-    table = Table(box=None, header_style="bold")
-    for title in ("public key", "collection", "ID", "created", "revoked"):
-        table.add_column(title, overflow="fold")
-    for key in known:
-        created, revoked = _day(key.created_at), _day(key.revoked_at)
-        table.add_row(key.public_key, key.collection_name, key.collection_id, created, revoked)
-    context.out.print(table)
+    context.out.print(_key_table(known))
     return Exit.OK
 
 
@@ -199,17 +191,38 @@ def list_keys(context: Context, data: Path, as_json: bool) -> Exit:
 @click.pass_obj
 def revoke(context: Context, public_key: str, data: Path) -> Exit:
     """Revoke PUBLIC_KEY, with immediate effect. Its collection stays."""
-    from snoopsync.server.registry import Registry
+    from snoopsync.server.storage import open_hosting
 
-    with closing(Registry(data)) as registry:
-        if not registry.revoke(public_key):
+    with open_hosting(data) as hosting:
+        if not hosting.revoke(public_key):
             raise click.ClickException(f"unknown or revoked key: {printable(public_key)}")
     context.out.print("revoked")
     return Exit.OK
 
 
 def _key_json(key: Key) -> dict[str, Any]:
-    return asdict(key) | {"created_at": iso(key.created_at), "revoked_at": iso(key.revoked_at)}
+    times = {name: iso(getattr(key, name)) for name in ("created_at", "revoked_at", "last_used_at")}
+    return asdict(key) | times
+
+
+def _key_table(keys: Sequence[Key]) -> Table:
+    """The keys as a table, without the columns that are empty."""
+    columns = {
+        "public key": [key.public_key for key in keys],
+        "label": [printable(key.label or "") for key in keys],
+        "collection": [key.collection_name for key in keys],
+        "ID": [key.collection_id for key in keys],
+        "created": [_day(key.created_at) for key in keys],
+        "last used": [_day(key.last_used_at) for key in keys],
+        "revoked": [_day(key.revoked_at) for key in keys],
+    }
+    shown = {title: cells for title, cells in columns.items() if any(cells)}
+    table = Table(box=None, header_style="bold")
+    for title in shown:
+        table.add_column(title, overflow="fold", no_wrap=title == "public key")
+    for row in zip(*shown.values(), strict=True):
+        table.add_row(*row)
+    return table
 
 
 def _day(seconds: float | None) -> str:

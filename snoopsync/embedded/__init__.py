@@ -1,18 +1,15 @@
-"""The embedded collection: stores descriptions of pictures in SQLite and finds similar ones.
+"""The embedded collection: stores descriptions of pictures and finds similar ones.
 
 It is an ``ImageCollection`` (``snoopsync.core.protocol``) inside the process. It never stores the
-bytes of a picture. Importing this package is fast, because numpy is imported only for the first
-picture.
+bytes of a picture. The package ``storage`` stores the descriptions. Importing this package is fast,
+because numpy is imported only for the first picture.
 
 Modules, in reading order:
 
 ==============  ============================================================
 ``collection``  the operations: the class ``EmbeddedCollection``
+``opening``     opens the collection in a file
 ``answers``     the IDs that the operations accept, and the dictionaries that they return
-``store``       the stored images: reads and changes them
-``stored``      one stored image and its row
-``rows``        the features of a picture as columns of the database
-``database``    opens the database: schema, permissions, errors
 ``search``      finds the stored images that are similar to a picture
 ``pairing``     the rank and the kind of a pair of pictures, in either order
 ``scoring``     the codes of a search, and which near codes are matches
@@ -24,5 +21,6 @@ Modules, in reading order:
 """
 
 from snoopsync.embedded.collection import EmbeddedCollection
+from snoopsync.embedded.opening import open_embedded
 
-__all__ = ["EmbeddedCollection"]
+__all__ = ["EmbeddedCollection", "open_embedded"]

@@ -12,7 +12,7 @@ from snoopsync.core.errors import Refused
 from snoopsync.core.protocol import Match, PictureEvidence, PictureFacts
 from snoopsync.decoding.evidence import FileEvidence
 from snoopsync.decoding.features import Features
-from snoopsync.embedded.stored import OutdatedKey
+from snoopsync.storage.images import OutdatedKey
 
 if TYPE_CHECKING:
     from snoopsync.embedded.search import SimilarImage

@@ -5,11 +5,9 @@ from __future__ import annotations
 import getpass
 import secrets
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snoopsync.core.errors import SnoopsyncError
@@ -34,9 +32,7 @@ from snoopsync.embedded.answers import (
     match_of,
     outdated_key,
 )
-from snoopsync.embedded.database import BUSY_SECONDS
-from snoopsync.embedded.store import Store
-from snoopsync.embedded.stored import StoredImage, id_taken, image_not_found
+from snoopsync.storage.images import ImageStore, StoredImage, id_taken, image_not_found
 
 if TYPE_CHECKING:
     from snoopsync.embedded.scoring import Score
@@ -55,9 +51,6 @@ _AFTER_DOT = "/"
 #: The optional libraries that decoding and searching need.
 _LIBRARIES = ("numpy", "PIL")
 
-#: How many starts of pages the collection remembers.
-_MAX_PAGE_STARTS = 10_000
-
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -65,52 +58,43 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def _random_id() -> str:
+def random_id() -> str:
+    """A new ID, which nothing else has."""
     return secrets.token_hex(16)
 
 
 class EmbeddedCollection:
-    """A collection of images in this process: an ``ImageCollection`` on an SQLite file.
+    """A collection of images in this process: an ``ImageCollection`` on an ``ImageStore``.
 
     A change is durable when its method returns. Several threads may use the collection at once, and
-    several processes may use one file. The collection stores descriptions of pictures, never their
+    several processes may use one store. The collection stores descriptions of pictures, never their
     bytes.
     """
 
     def __init__(
         self,
-        database: Path,
+        store: ImageStore,
         *,
         name: str = "embedded",
-        collection_id: str | None = None,
         extract_features: Callable[[PictureFile], Features] | None = None,
         now: Callable[[], datetime] = _utc_now,
-        new_id: Callable[[], str] = _random_id,
-        busy_seconds: float = BUSY_SECONDS,
+        new_id: Callable[[], str] = random_id,
     ) -> None:
-        """Opens the collection in the file ``database``. A missing file is created with access for
-        this user only, and with ``collection_id`` or a new ID.
-
-        ``extract_features``: by default, the decoders of this process do this. ``now`` returns a
-        time with a time zone. ``new_id`` creates the IDs of images that are added without one.
-        ``busy_seconds``: how long a change waits for another process. Raises ``Unavailable`` if the
-        file can't be used.
-        """
+        """``store`` is closed together with the collection. ``extract_features``: by default, the
+        decoders of this process do this. ``now`` returns a time with a time zone. ``new_id``
+        creates the IDs of images that are added without one."""
         self._name = name
         self._extract_features = extract_features or _shared_extract_features
-        #: The moment of each image that a page named as the start of the next page, by its ID.
-        self._page_starts: OrderedDict[str, int] = OrderedDict()
-        self._page_starts_lock = threading.Lock()
         self._now = now
         self._new_id = new_id
-        self._store = Store(database, lambda: collection_id or new_id(), busy_seconds)
+        self._store = store
         self._search: SimilaritySearch | None = None
         self._search_lock = threading.Lock()
         self._has_libraries = False
 
     @property
     def id(self) -> str:
-        """The collection's ID, which was created with the file."""
+        """The collection's ID."""
         return self._store.collection_id
 
     @property
@@ -209,7 +193,7 @@ class EmbeddedCollection:
         count = DEFAULT_PAGE if count is None else min(max(1, count), MAX_PAGE)
         page = self._store.page(None if start is None else self._page_start(start), count + 1)
         if len(page) > count:
-            self._remember_page_start(page[count])
+            self._store.remember_page_start(page[count])
         return {
             "status": 200,
             "message": "OK",
@@ -271,7 +255,7 @@ class EmbeddedCollection:
         return answer
 
     def close(self) -> None:
-        """Close the file. A second call does nothing. All other methods then raise
+        """Close the store. A second call does nothing. All other methods then raise
         ``Unavailable``."""
         self._store.close()
 
@@ -291,17 +275,9 @@ class EmbeddedCollection:
             raise image_not_found(image_id)
         return stored
 
-    def _remember_page_start(self, stored: StoredImage) -> None:
-        with self._page_starts_lock:
-            self._page_starts[stored.image_id] = stored.moment
-            self._page_starts.move_to_end(stored.image_id)
-            if len(self._page_starts) > _MAX_PAGE_STARTS:
-                self._page_starts.popitem(last=False)
-
     def _page_start(self, image_id: str) -> int:
         """The moment at which the page that begins with this image starts."""
-        with self._page_starts_lock:
-            moment = self._page_starts.get(image_id)
+        moment = self._store.page_start(image_id)
         return self._find(image_id).moment if moment is None else moment
 
     def _features_of(self, image: ImageSource) -> Features:

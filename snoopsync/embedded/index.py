@@ -70,11 +70,11 @@ class CodeIndex:
         self._append(words_of(codes))
         self._lines += added
 
-    def remove(self, key: int) -> None:
-        """Remove the code under this key, if there is one."""
+    def remove(self, key: int) -> bool:
+        """Remove the code under this key. Returns whether there was one."""
         line = int(np.searchsorted(self._keys[: self._lines], key))
         if line == self._lines or self._keys[line] != key or self._place_of[line] == _REMOVED:
-            return
+            return False
         place, last = int(self._place_of[line]), self._count - 1
         self._code_at(place)[:] = self._code_at(last)
         self._line_of[place] = self._line_of[last]
@@ -82,6 +82,7 @@ class CodeIndex:
         self._place_of[line] = _REMOVED
         self._count = last
         del self._blocks[-(-last // BLOCK_CODES) :]
+        return True
 
     def search(self, queries: Codes, radius: int) -> Hits:
         """All codes within ``radius`` bits of a query, in any order. For each hit: the key of the

@@ -26,14 +26,21 @@ from snoopsync.embedded.index import CodeIndex, Keys
 from snoopsync.embedded.kinds import MatchKind
 from snoopsync.embedded.pairing import ComparablePicture, score_pair
 from snoopsync.embedded.scoring import MAX_RANK, MAX_RANK_OF_LOW_QUALITY, Score
-from snoopsync.embedded.store import Store
-from snoopsync.embedded.stored import Copies, DescribedImage, StoredCodes, StoredImage
+from snoopsync.storage.images import (
+    Copies,
+    DescribedImage,
+    ImageStore,
+    Position,
+    StoredCodes,
+    StoredImage,
+)
 
 #: Variants are searched for only in an index of up to this many codes. At this size, searching for
 #: them takes 25 ms on a slow machine with two cores.
 _MAX_CODES_FOR_VARIANTS = 50_000
 
-_ROWS_PER_READ = 4_096
+#: After so many changes, codes of images that other processes removed are looked for.
+_FEWEST_CHANGES = 1_000
 
 #: How many stored pictures stay in memory for comparison, since searches for copies find the same
 #: pictures again. Each takes up to 350 KiB, most of it for its variants.
@@ -66,10 +73,11 @@ class _LastSearch:
 class SimilaritySearch:
     """Finds stored images by what they look like. Thread-safe."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: ImageStore) -> None:
         self._store = store
         self._lock = threading.Lock()
         self._indexes: dict[int, _VersionIndex] = {}
+        self._position = Position("", 0, 0)
         self._last = _LastSearch()
         self._recent: OrderedDict[int, ComparablePicture] = OrderedDict()
 
@@ -174,7 +182,7 @@ class SimilaritySearch:
 
     def _last_search(self, *asked: bytes | int | str) -> _LastSearch:
         """The last search, if it asked for the same, and nothing has changed since."""
-        key = (*asked, self._store.data_version())
+        key = (*asked, self._store.position())
         with self._lock:
             if self._last.key != key:
                 self._last = _LastSearch(key)
@@ -221,8 +229,7 @@ class SimilaritySearch:
         """The marks of the images that have a code near to one of this picture's codes, the nearest
         first."""
         with self._lock:
-            index = self._indexes.setdefault(version, _VersionIndex(version))
-            index.follow(self._store)
+            index = self._followed(version)
             with_variants = len(index) <= _MAX_CODES_FOR_VARIANTS
         # The lock is released, so that other threads can search while the codes of the variants are
         # computed.
@@ -233,6 +240,26 @@ class SimilaritySearch:
         with self._lock:
             return index.near(codes, radius)
 
+    def load(self) -> None:
+        """Read the codes of this version, so that the first search does not have to."""
+        with self._lock:
+            self._followed(FEED_VERSION)
+
+    def _followed(self, version: int) -> _VersionIndex:
+        """The index of this version, with all codes that the store has now."""
+        position = self._store.position()
+        if position.history != self._position.history or position.changes < self._position.changes:
+            # The database may have lost codes that the indexes have.
+            self._indexes.clear()
+            self._position = position
+        index = self._indexes.setdefault(version, _VersionIndex(version))
+        if position.changes - self._position.changes > max(_FEWEST_CHANGES, len(index)):
+            self._position = position
+            if index.images > 2 * self._store.count():
+                index = self._indexes[version] = _VersionIndex(version)
+        index.follow(self._store)
+        return index
+
 
 class _VersionIndex:
     """The codes of one version. Not thread-safe."""
@@ -241,6 +268,8 @@ class _VersionIndex:
         self._version = version
         self._codes = CodeIndex()
         self._last_mark = 0
+        #: The number of images with a code.
+        self.images = 0
 
     def __len__(self) -> int:
         return len(self._codes)
@@ -250,11 +279,11 @@ class _VersionIndex:
         """The size of the codes in memory."""
         return self._codes.size_bytes
 
-    def follow(self, store: Store) -> None:
+    def follow(self, store: ImageStore) -> None:
         """Add the new codes of the store."""
-        while rows := store.codes_after(self._last_mark, _ROWS_PER_READ, self._version):
-            self._add(rows)
-            self._last_mark = rows[-1][0]
+        for stored in store.codes_after(self._last_mark, self._version):
+            self._add(stored)
+            self._last_mark = stored.last_mark
 
     def near(self, codes: Codes, radius: int) -> Keys:
         """The marks of the images with a code within ``radius`` bits of one of ``codes``, the
@@ -267,21 +296,18 @@ class _VersionIndex:
 
     def remove(self, mark: int) -> None:
         """Remove the codes with this mark, if any."""
-        for trimmed in (False, True):
-            self._codes.remove(_key(mark, trimmed=trimmed))
+        self.images -= self._codes.remove(_key(mark, trimmed=False))
+        self._codes.remove(_key(mark, trimmed=True))
 
-    def _add(self, rows: Sequence[StoredCodes]) -> None:
-        marks, codes, trimmed = zip(*rows, strict=True)
-        bordered = [mark for mark, each in zip(marks, trimmed, strict=True) if each]
-        keys = np.concatenate(
-            [
-                _key(np.array(marks, np.int64), trimmed=False),
-                _key(np.array(bordered, np.int64), trimmed=True),
-            ]
+    def _add(self, stored: StoredCodes) -> None:
+        marks, bordered = (
+            np.frombuffer(each, np.int64) for each in (stored.marks, stored.trimmed_marks)
         )
-        joined = np.frombuffer(b"".join(codes + trimmed), np.uint8).reshape(-1, CODE_BYTES)
+        keys = np.concatenate([_key(marks, trimmed=False), _key(bordered, trimmed=True)])
+        codes = np.frombuffer(stored.codes + stored.trimmed, np.uint8).reshape(-1, CODE_BYTES)
         order = np.argsort(keys)
-        self._codes.add(keys[order], joined[order])
+        self._codes.add(keys[order], codes[order])
+        self.images += len(marks)
 
 
 def _order(similar: SimilarImage) -> tuple[int, str]:

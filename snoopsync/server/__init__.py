@@ -4,7 +4,7 @@ The daemon does not use this package. Modules, in reading order:
 
 ===============  ============================================================
 ``master_key``   the only stored secret; all others derive from it
-``registry``     the collections and their keys
+``storage``      opens where the collections and keys are stored
 ``signature``    checks that a request is signed, recent and new
 ``tenants``      opens collections and authorizes requests to them
 ``operations``   recognises and performs the operations of the protocol

@@ -41,10 +41,10 @@ from snoopsync.core.events import Event, log_event
 from snoopsync.runtime.systemd import SystemdNotifier
 from snoopsync.server.description import openapi
 from snoopsync.server.operations import BASE, Operation, UnknownOperation, find_operation, perform
-from snoopsync.server.registry import HostedCollection
 from snoopsync.server.slots import FairSlots, Slot
 from snoopsync.server.tenants import Tenants
 from snoopsync.server.uploads import RequestLimits, UploadReceiver
+from snoopsync.storage.hosting import HostedCollection
 
 access = logging.getLogger("snoopsync.access")
 log = logging.getLogger("snoopsync.server")

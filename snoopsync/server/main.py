@@ -13,18 +13,15 @@ from pathlib import Path
 from snoopsync.core.addresses import Address, is_loopback
 from snoopsync.core.events import Event, log_event
 from snoopsync.decoding.decoders import Decoders
-from snoopsync.runtime.owned_directory import own_directory
 from snoopsync.runtime.systemd import SystemdNotifier
 from snoopsync.server import http
 from snoopsync.server.app import Application
 from snoopsync.server.certificate import certificate_warning
-from snoopsync.server.master_key import load_master_key
 from snoopsync.server.operations import BASE
-from snoopsync.server.registry import Registry
 from snoopsync.server.signature import Verifier
+from snoopsync.server.storage import open_storage_to_serve
 from snoopsync.server.tenants import Tenants
 from snoopsync.server.uploads import RequestLimits
-from snoopsync.state.lock import locked
 from snoopsync.version import __version__
 
 log = logging.getLogger("snoopsync.server")
@@ -43,18 +40,14 @@ def serve(
 ) -> None:
     """Serve the collections of this directory until SIGTERM or SIGINT. Raises ``SnoopsyncError``,
     and ``UnsafeDirectory`` if other users can write in the directory."""
-    data = own_directory(data)
     systemd = SystemdNotifier(os.environ)
     _raise_file_limit()
     with ExitStack() as stack:
-        # Two services on one directory would not know which signatures the other has accepted.
-        stack.enter_context(locked(data / "keys.sqlite3"))
-        registry = stack.enter_context(closing(Registry(data)))
-        master = load_master_key(data, os.environ)
+        storage = stack.enter_context(open_storage_to_serve(data))
         listener = stack.enter_context(closing(http.open_listener(address)))
         pool = stack.enter_context(closing(Decoders(decoders)))
-        verifier = Verifier(master.secret_of, time.time())
-        tenants = Tenants(data, registry, verifier, pool, time.time)
+        verifier = Verifier(storage.master_key.secret_of, storage.hosting.signatures)
+        tenants = Tenants(storage.incoming, storage.hosting, verifier, pool, time.time)
         stack.enter_context(closing(tenants))
         limits = RequestLimits(pictures_at_once=decoders)
         application = Application(tenants, limits, systemd)
@@ -70,9 +63,9 @@ def serve(
             Event.HOSTING,
             "snoopsync %s serves %s on %s",
             __version__,
-            data,
+            storage.hosting.description,
             endpoint,
-            path=str(data),
+            path=storage.hosting.description,
             endpoint=endpoint,
         )
         _quiet_asyncio()

@@ -26,6 +26,8 @@ CREDENTIAL = "snoopsync-master-key"
 
 _FILE = "master.key"
 _BYTES = 32
+_FINGERPRINT = b"snoopsync master key"
+_FINGERPRINT_DIGITS = 32
 
 
 class MasterKey:
@@ -36,6 +38,11 @@ class MasterKey:
 
     def __repr__(self) -> str:
         return "MasterKey(***)"
+
+    @property
+    def fingerprint(self) -> str:
+        """A text by which the key is recognised, and which tells nothing about it."""
+        return hashlib.sha256(_FINGERPRINT + self._key).hexdigest()[:_FINGERPRINT_DIGITS]
 
     def secret_of(self, public_key: str) -> str:
         """Return the secret for this public key, or for any other text: an unknown key must take as

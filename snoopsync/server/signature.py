@@ -11,28 +11,17 @@ The functions here read no clock: the time is an argument.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import formatdate
 
 from snoopsync.client.signing import parse_date, signature_of
-from snoopsync.core.errors import Unauthorized, Unavailable
-
-#: The largest difference between a request's date and the service's clock.
-WINDOW_SECONDS = 15 * 60.0
+from snoopsync.core.errors import Unauthorized
+from snoopsync.storage.hosting import WINDOW_SECONDS, SignatureHistory, send_again
 
 #: How long an addition without an ID may be repeated with the same date.
 _SAME_DATE_SECONDS = 2.0
-
-#: The largest number of signatures that are stored for one key: about 20 MB of memory, or 220
-#: changes per second for the whole window. Only a key with more changes must wait.
-MAX_SIGNATURES_PER_KEY = 200_000
-
-#: The longest wait for a key with too many changes.
-_LONGEST_WAIT_SECONDS = 60.0
 
 _SCHEME = "VSHMAC "
 
@@ -63,19 +52,11 @@ class SignedRequest:
 class Verifier:
     """Verifies signed requests. For any number of threads."""
 
-    def __init__(
-        self,
-        secret_of: Callable[[str], str],
-        started_at: float,
-        most_signatures: int = MAX_SIGNATURES_PER_KEY,
-    ) -> None:
+    def __init__(self, secret_of: Callable[[str], str], history: SignatureHistory) -> None:
         """``secret_of`` returns a secret for every public key, even one that does not exist.
-        ``started_at`` is Unix seconds: changes from before may be repetitions, and are refused.
-        ``most_signatures`` are remembered for each key."""
+        Changes from before ``history`` began may be repetitions, and are refused."""
         self._secret_of = secret_of
-        self._started_at = started_at
-        self._most_signatures = most_signatures
-        self._histories: dict[str, _History] = {}
+        self._history = history
 
     def check(self, request: SignedRequest, now: float, *, key_exists: bool) -> None:
         """Accept a request. ``now`` is Unix seconds.
@@ -93,13 +74,10 @@ class Verifier:
                 f" the service's time, {formatdate(now, usegmt=True)}",
                 status=401,
             )
-        if request.changes and sent_at < self._started_at - _SAME_DATE_SECONDS:
-            raise _send_again("the service was restarted after this request was signed")
+        if request.changes and sent_at < self._history.remembers_since - _SAME_DATE_SECONDS:
+            raise send_again("the service was restarted after this request was signed")
         if request.changes and (request.is_unique or now - sent_at > _SAME_DATE_SECONDS):
-            history = self._histories.setdefault(
-                request.public_key, _History(self._most_signatures)
-            )
-            history.add(_signature_in(request), now, int(sent_at))
+            self._history.accept(request.public_key, _signature_in(request), sent_at, now)
 
     def require_signature(self, request: SignedRequest) -> None:
         """Raise ``Unauthorized`` if the key that the request names has not signed it. Takes some
@@ -116,47 +94,3 @@ def _signature_in(request: SignedRequest) -> str:
 
 def _unauthorized() -> Unauthorized:
     return Unauthorized("the key is unknown, or the signature is wrong", status=401)
-
-
-def _send_again(reason: str) -> Unavailable:
-    return Unavailable(f"{reason}: send it again with a new date", status=425, retry_after=1.0)
-
-
-class _History:
-    """The accepted signatures of one key, until their date is too old anyway."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._lock = threading.Lock()
-        self._count = 0
-        self._cleaned_at = 0
-        #: Grouped by the second of their date, so that they are removed together.
-        self._accepted: dict[int, set[bytes]] = {}
-
-    def add(self, signature: str, now: float, second: int) -> None:
-        """Remember a signature. Raises ``Unavailable`` for a known one, or when too many are
-        remembered."""
-        digest = hashlib.blake2b(signature.encode(), digest_size=16).digest()
-        with self._lock:
-            self._remove_old(now)
-            if digest in self._accepted.get(second, ()):
-                raise _send_again("this request was sent before")
-            if self._count >= self._most:
-                raise self._too_many(now)
-            self._accepted.setdefault(second, set()).add(digest)
-            self._count += 1
-
-    def _remove_old(self, now: float) -> None:
-        if int(now) == self._cleaned_at:
-            return
-        self._cleaned_at = int(now)
-        for second in [each for each in self._accepted if each + 1 + WINDOW_SECONDS < now]:
-            self._count -= len(self._accepted.pop(second))
-
-    def _too_many(self, now: float) -> Unavailable:
-        wait = min(self._accepted) + 2 + WINDOW_SECONDS - now
-        return Unavailable(
-            f"this key has sent {self._most} changes within the last half hour, which is the limit",
-            status=429,
-            retry_after=min(max(1.0, wait), _LONGEST_WAIT_SECONDS),
-        )

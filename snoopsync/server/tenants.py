@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -9,34 +10,40 @@ from pathlib import Path
 from snoopsync.decoding.decoders import Decoders
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.runtime.owned_directory import own_directory, require_own_files
-from snoopsync.server.registry import HostedCollection, Registry
 from snoopsync.server.signature import SignedRequest, Verifier
+from snoopsync.storage.hosting import HostedCollection, Hosting
+
+#: How often it is stored that a key is in use.
+_USE_SECONDS = 60.0
 
 
 class Tenants:
-    """The collections of a data directory. For any number of threads."""
+    """The collections of a service. For any number of threads."""
 
     def __init__(
         self,
-        data: Path,
-        registry: Registry,
+        incoming: Path,
+        hosting: Hosting,
         verifier: Verifier,
         decoders: Decoders,
         now: Callable[[], float],
     ) -> None:
-        """``now`` returns Unix seconds."""
-        self.incoming = data / "incoming"
-        self._registry = registry
+        """``incoming`` is the directory for the bodies of requests. ``now`` returns Unix
+        seconds."""
+        self.incoming = incoming
+        self._hosting = hosting
         self._verifier = verifier
         self._decoders = decoders
         self._now = now
         self._lock = threading.Lock()
         self._open: dict[str, EmbeddedCollection] = {}
+        #: When the use of each key was last stored.
+        self._used_at: dict[str, float] = {}
         self._clear_incoming()
 
     def _clear_incoming(self) -> None:
         """Delete the uploads that a crash left behind. They belong to no image."""
-        require_own_files([self.incoming, self.incoming.with_name("collections")])
+        require_own_files([self.incoming])
         own_directory(self.incoming)
         for left in self.incoming.iterdir():
             left.unlink()
@@ -48,10 +55,21 @@ class Tenants:
     def authorize(self, request: SignedRequest) -> HostedCollection:
         """Return the collection that this request may use. Raises ``Unauthorized``, and
         ``Unavailable`` for a repetition."""
-        hosted = self._registry.collection_for(request.public_key)
+        hosted = self._hosting.collection_for(request.public_key)
         self._verifier.check(request, self._now(), key_exists=hosted is not None)
         assert hosted is not None  # otherwise ``check`` has raised
+        self._record_use(request.public_key)
         return hosted
+
+    def _record_use(self, public_key: str) -> None:
+        """Store once a minute that a key is in use: each time costs a durable change."""
+        now = self._now()
+        with self._lock:
+            is_recent = now - self._used_at.get(public_key, -math.inf) < _USE_SECONDS
+            if not is_recent:
+                self._used_at[public_key] = now
+        if not is_recent:
+            self._hosting.record_use(public_key, now)
 
     def collection(self, hosted: HostedCollection) -> EmbeddedCollection:
         """Return the collection, which is opened at its first use."""
@@ -59,9 +77,8 @@ class Tenants:
             found = self._open.get(hosted.collection_id)
             if found is None:
                 found = EmbeddedCollection(
-                    hosted.path,
+                    self._hosting.images(hosted),
                     name=hosted.name,
-                    collection_id=hosted.collection_id,
                     extract_features=self._decoders.extract_features,
                 )
                 self._open[hosted.collection_id] = found
@@ -76,7 +93,7 @@ class Tenants:
 
     def check(self) -> None:
         """Raise the error that stops the service from working, if there is one."""
-        self._registry.collections()
+        self._hosting.collections()
         self._decoders.check()
 
     def close(self) -> None:

@@ -20,7 +20,7 @@ from snoopsync.config.settings import CollectionConfig, Config, FolderConfig
 from snoopsync.core.errors import StateDamaged
 from snoopsync.core.events import Event, log_event
 from snoopsync.core.protocol import ImageCollection
-from snoopsync.embedded import EmbeddedCollection
+from snoopsync.embedded import open_embedded
 from snoopsync.folders.configured import monitors_of
 from snoopsync.folders.disk import Disk
 from snoopsync.folders.hard_links import HardLinks
@@ -109,7 +109,7 @@ def opened_collection(
         path = embedded_path(config.state)
         if not make and not path.exists():
             path = Path(stack.enter_context(TemporaryDirectory())) / path.name
-        yield stack.enter_context(closing(EmbeddedCollection(path)))
+        yield stack.enter_context(closing(open_embedded(path)))
 
 
 def _client(

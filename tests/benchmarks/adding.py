@@ -15,7 +15,7 @@ from pathlib import Path
 from PIL import Image
 
 from snoopsync.client.collection import Collection
-from snoopsync.embedded import EmbeddedCollection
+from snoopsync.embedded import open_embedded
 from tests.benchmarks.measuring import interleaved, ratio, table
 from tests.support.hosted import hosted_process
 from tests.support.pictures import encode, photo
@@ -77,7 +77,7 @@ def _decode(data: bytes) -> object:
 @contextmanager
 def _embedded(path: Path) -> Iterator[Work]:
     numbers = count()
-    with closing(EmbeddedCollection(path)) as collection:
+    with closing(open_embedded(path)) as collection:
         yield lambda data: collection.add_image(io.BytesIO(data), f"{next(numbers)}")
 
 

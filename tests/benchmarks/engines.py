@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from snoopsync.embedded import EmbeddedCollection
+from snoopsync.embedded import EmbeddedCollection, open_embedded
 from tests.benchmarks.findimagedupes import Fingerprints
 
 #: Makes the hash of a file, eight bits in a byte; ``None`` for a file that cannot be read.
@@ -104,7 +104,7 @@ class _EmbeddedEngine:
 @contextmanager
 def _open_embedded(folder: Path) -> Iterator[SearchEngine]:
     folder.mkdir(parents=True)
-    collection = EmbeddedCollection(folder / "collection.db")
+    collection = open_embedded(folder / "collection.db")
     try:
         yield _EmbeddedEngine(collection)
     finally:

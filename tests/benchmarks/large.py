@@ -22,7 +22,7 @@ from snoopsync.decoding import pdq
 from snoopsync.decoding.features import CODE_BYTES, FEED_VERSION, Features
 from snoopsync.embedded import index
 from snoopsync.embedded.search import SimilaritySearch
-from snoopsync.embedded.store import Store
+from snoopsync.storage.sqlite.images import SqliteImageStore
 from tests.benchmarks.installation import ENVIRONMENT
 from tests.benchmarks.measuring import percentile, table
 
@@ -50,7 +50,7 @@ def measure(root: Path, *, pictures: int) -> None:
 
 def _fill(path: Path, pictures: int) -> None:
     """Random codes. The thumbnails, which only matches are compared by, are left out."""
-    Store(path, lambda: "benchmark").close()
+    SqliteImageStore(path, lambda: "benchmark").close()
     dice = np.random.default_rng(1)
     with closing(sqlite3.connect(path)) as connection:
         for start in range(0, pictures, _CHUNK_ROWS):
@@ -80,7 +80,7 @@ def _searched(path: Path) -> None:
     """In a process of its own: write the figures to standard output."""
     process = psutil.Process()
     dice = np.random.default_rng(2)
-    with closing(Store(path, lambda: "benchmark")) as store:
+    with closing(SqliteImageStore(path, lambda: "benchmark")) as store:
         search = SimilaritySearch(store)
         plain = _features(dice)
         started = time.perf_counter()

@@ -20,12 +20,12 @@ from snoopsync.core.model import File, Fingerprint, RelPath, image_ids
 from snoopsync.core.planner import Add
 from snoopsync.core.selection import Selection
 from snoopsync.decoding.features import CODE_BYTES, Features, Thumbnail
-from snoopsync.embedded.store import Store
 from snoopsync.folders.folder import Folder
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
 from snoopsync.state.intents import Sent
 from snoopsync.state.searches import Due, Searches, SearchResult
+from snoopsync.storage.sqlite.images import SqliteImageStore
 from tests.benchmarks.installation import Installation
 
 _FORMS = 8
@@ -74,7 +74,7 @@ def fill_collection(path: Path, image_ids: list[str], dice: random.Random) -> No
     """Make an embedded collection that holds these images, with random codes."""
     with TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None) as scratch:
         database = Path(scratch) / path.name
-        with closing(Store(database, lambda: "benchmark")) as store:
+        with closing(SqliteImageStore(database, lambda: "benchmark")) as store:
             for moment, image_id in enumerate(image_ids, 1):
                 store.add(image_id, _features(dice), moment)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -21,7 +21,7 @@ from snoopsync.core.protocol import (
     SearchAnswer,
     SearchByIdAnswer,
 )
-from snoopsync.embedded import EmbeddedCollection
+from snoopsync.embedded import open_embedded
 from tests.support.collection_server import CollectionServer, Seen
 
 _TIME = "2015-01-25T20:43:05.690218+00:00"
@@ -153,7 +153,7 @@ def serving(database: Path | None = None) -> Iterator[Served]:
 def _serve(pipe: Connection, database: Path | None) -> None:
     collection: ImageCollection = MemoryCollection()
     if database is not None:
-        collection = EmbeddedCollection(database)
+        collection = open_embedded(database)
     arrivals: list[Arrival] = []
 
     def arrived(seen: Seen) -> None:

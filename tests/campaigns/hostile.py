@@ -21,7 +21,7 @@ from typing import Any
 
 import psutil
 
-from snoopsync.embedded import EmbeddedCollection
+from snoopsync.embedded import open_embedded
 from snoopsync.sync.components import embedded_path
 from tests.support.hostile_pictures import unacceptable
 from tests.support.pictures import encode, photo
@@ -157,7 +157,7 @@ def _peak(process: int) -> int:
 
 def _ids(home: Installation) -> set[str]:
     """What the collection holds."""
-    with closing(EmbeddedCollection(embedded_path(home.state))) as collection:
+    with closing(open_embedded(embedded_path(home.state))) as collection:
         return {image["id"] for image in collection.images()}
 
 

@@ -14,7 +14,7 @@ import pytest
 from snoopsync.client.collection import Collection
 from snoopsync.client.retrying import RetryingCollection
 from snoopsync.core.protocol import ImageCollection
-from snoopsync.embedded import EmbeddedCollection
+from snoopsync.embedded import EmbeddedCollection, open_embedded
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
 from tests.support.pictures import encode, photo
 
@@ -23,7 +23,7 @@ IDS = {"plain", "with space", "ünï", 'quote"\\', "line\nbreak", "nul\0", "\U00
 
 @pytest.fixture
 def embedded(tmp_path: Path) -> Iterator[EmbeddedCollection]:
-    with closing(EmbeddedCollection(tmp_path / "collection.sqlite3")) as collection:
+    with closing(open_embedded(tmp_path / "collection.sqlite3")) as collection:
         for number, image_id in enumerate(sorted(IDS)):
             picture = encode(photo(number, (32, 24)))
             collection.add_image(io.BytesIO(picture), image_id)
@@ -52,7 +52,7 @@ def test_image_times_has_the_ids_of_the_listing(collection: ImageCollection) -> 
 
 
 def test_an_empty_collection_has_no_ids(tmp_path: Path) -> None:
-    with closing(EmbeddedCollection(tmp_path / "collection.sqlite3")) as collection:
+    with closing(open_embedded(tmp_path / "collection.sqlite3")) as collection:
         assert RetryingCollection(collection).image_times() == {}
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from snoopsync.client.collection import Collection
 from snoopsync.core.errors import BadAnswer, CollectionError, NotConnected
-from snoopsync.embedded import EmbeddedCollection
+from snoopsync.embedded import open_embedded
 from tests.client.helpers import ANSWER, heard
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
 from tests.support.raw_service import raw_service
@@ -128,7 +128,7 @@ def test_a_host_in_no_proxy_is_reached_directly(
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with (
-        closing(EmbeddedCollection(tmp_path / "c.sqlite3")) as inner,
+        closing(open_embedded(tmp_path / "c.sqlite3")) as inner,
         CollectionServer(inner) as server,
         Collection(PUBLIC_KEY, SECRET_KEY, server.endpoint) as client,
     ):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from snoopsync import Collection
-from snoopsync.embedded import EmbeddedCollection
+from snoopsync.embedded import open_embedded
 from tests.support.collection_server import CollectionServer
 from tests.support.pictures import encode, photo
 
@@ -21,7 +21,7 @@ ABOUT_AN_IMAGE = {"image_time", "collection_id", "image_id", "message", "status"
 @pytest.fixture
 def collection(tmp_path: Path) -> Iterator[Collection]:
     ids = iter(["6b7c9142", KNOWN_ID])
-    stored = EmbeddedCollection(
+    stored = open_embedded(
         tmp_path / "c.sqlite3", name="Example collection", new_id=lambda: next(ids)
     )
     with (

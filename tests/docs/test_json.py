@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from snoopsync.cli.root import program
-from snoopsync.embedded import EmbeddedCollection
+from snoopsync.embedded import open_embedded
 from tests.docs.test_docs import commands
 from tests.embedded.helpers import make_outdated
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
@@ -213,7 +213,7 @@ def _first_line(home: Installation) -> Json:
 def _of_a_service_that_sends(samples: Samples, home: Installation) -> None:
     (home.pictures / "a.jpg").write_bytes(encode(photo(1)))
     with (
-        closing(EmbeddedCollection(home.home / "remote.sqlite3")) as inner,
+        closing(open_embedded(home.home / "remote.sqlite3")) as inner,
         CollectionServer(inner) as server,
     ):
         home.environment["SNOOPSYNC_SECRET_KEY"] = SECRET_KEY

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.embedded import EmbeddedCollection
+from snoopsync.embedded import EmbeddedCollection, open_embedded
 
 
 @dataclass
@@ -37,6 +37,6 @@ def database(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def collection(database: Path, clock: Clock) -> Iterator[EmbeddedCollection]:
-    opened = EmbeddedCollection(database, name="pictures", now=clock)
+    opened = open_embedded(database, name="pictures", now=clock)
     yield opened
     opened.close()

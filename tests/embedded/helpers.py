@@ -41,7 +41,7 @@ def in_another_process(database: Path, statement: str) -> str:
     """The output of a statement in another process, where ``c`` is the same collection."""
     script = (
         "import io, sys; from pathlib import Path; from snoopsync.embedded import"
-        f" EmbeddedCollection; c = EmbeddedCollection(Path(sys.argv[1])); {statement}; c.close()"
+        f" open_embedded; c = open_embedded(Path(sys.argv[1])); {statement}; c.close()"
     )
     command = [sys.executable, "-c", script, str(database)]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
@@ -56,6 +56,8 @@ def make_outdated(database: Path, *image_ids: str) -> None:
             connection.execute(f"UPDATE image SET feed = 1 WHERE id IN ({marks})", image_ids)
         else:
             connection.execute("UPDATE image SET feed = 1")
+            connection.execute("ALTER TABLE image DROP COLUMN label")
+            connection.execute("ALTER TABLE collection DROP COLUMN changes")
             connection.execute("DROP INDEX image_by_mark")
             connection.execute("DROP INDEX image_by_feed")
             connection.execute("ALTER TABLE image DROP COLUMN mark")

@@ -20,7 +20,7 @@ from snoopsync.core.errors import (
     SnoopsyncError,
     Unavailable,
 )
-from snoopsync.embedded import EmbeddedCollection
+from snoopsync.embedded import EmbeddedCollection, open_embedded
 from tests.embedded.conftest import Clock
 from tests.embedded.helpers import (
     PICTURES,
@@ -198,7 +198,7 @@ def test_a_restart_loses_nothing(collection: EmbeddedCollection, database: Path)
     collection.delete_image("a")
     before = (collection.id, collection.get_images())
     collection.close()
-    again = EmbeddedCollection(database)
+    again = open_embedded(database)
     try:
         assert (again.id, again.get_images()) == before
         assert found(again, 1) == ["b"]
@@ -245,7 +245,7 @@ def test_a_file_that_is_not_a_database_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("remember the milk" * 1000)
     with pytest.raises(Unavailable, match=r"notes\.txt.*move the file away"):
-        EmbeddedCollection(path)
+        open_embedded(path)
     assert path.read_text().startswith("remember")
 
 
@@ -257,12 +257,12 @@ def test_a_database_of_a_newer_version_is_left_alone(
         connection.execute("PRAGMA user_version = 99")
     connection.close()
     with pytest.raises(Unavailable, match="newer snoopsync"):
-        EmbeddedCollection(database)
+        open_embedded(database)
 
 
 def test_a_database_that_another_process_locks_too_long_is_unavailable(tmp_path: Path) -> None:
     path = tmp_path / "c.sqlite3"
-    collection = EmbeddedCollection(path, busy_seconds=0.05)
+    collection = open_embedded(path, busy_seconds=0.05)
     other = sqlite3.connect(path, isolation_level=None)
     try:
         other.execute("BEGIN IMMEDIATE")
@@ -325,7 +325,7 @@ def test_a_collection_of_the_previous_format_is_migrated(
         before.execute("DROP TABLE small")
         before.execute("PRAGMA user_version = 1")
         before.commit()
-    with closing(EmbeddedCollection(database)) as again:
+    with closing(open_embedded(database)) as again:
         assert again.id == collection.id
         add(again, "new")
         old, new = again.search_images(io.BytesIO(PICTURES[0]))["results"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from snoopsync.core.errors import Conflict
-from snoopsync.embedded import EmbeddedCollection
+from snoopsync.embedded import EmbeddedCollection, open_embedded
 from tests.embedded.helpers import PICTURES, SMALL, add, found, ids, in_another_process
 from tests.support.pictures import encode, photo
 
@@ -37,7 +37,7 @@ def test_two_processes_see_each_others_changes(
 def test_two_collections_on_one_file_see_each_others_changes(
     collection: EmbeddedCollection, database: Path
 ) -> None:
-    other = EmbeddedCollection(database)
+    other = open_embedded(database)
     try:
         for picture in range(4):
             add(collection, f"{picture}", picture)

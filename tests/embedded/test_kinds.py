@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -125,7 +127,8 @@ def test_a_picture_stored_without_a_thumbnail_is_found_without_its_kind(
     collection: EmbeddedCollection, database: Path
 ) -> None:
     collection.add_image(io.BytesIO(encode(photo(1))), "old")
-    collection._store._writer.execute("DELETE FROM small")
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("DELETE FROM small")
     (match,) = collection.search_images(io.BytesIO(encode(photo(1), quality=20)))["results"]
     assert match["id"] == "old" and "kind" not in match
     (match,) = collection.search_images(io.BytesIO(encode(ImageOps.mirror(photo(1)))))["results"]

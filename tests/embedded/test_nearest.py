@@ -13,15 +13,15 @@ from PIL import Image
 from snoopsync.decoding.features import FEED_VERSION, Features
 from snoopsync.embedded.kinds import MatchKind
 from snoopsync.embedded.search import SimilaritySearch
-from snoopsync.embedded.store import Store
-from snoopsync.embedded.stored import DescribedImage
+from snoopsync.storage.images import DescribedImage
+from snoopsync.storage.sqlite.images import SqliteImageStore
 from tests.decoding.helpers import extract
 from tests.support.pictures import encode, photo
 
 LIMIT = 4
 
 
-class CountingStore(Store):
+class CountingStore(SqliteImageStore):
     """Counts the images whose features are read."""
 
     read = 0
@@ -52,7 +52,7 @@ def with_bytes(features: Features, text: str) -> Features:
 
 
 def named(
-    store: Store, features: Features, asked_id: str | None = None
+    store: SqliteImageStore, features: Features, asked_id: str | None = None
 ) -> list[tuple[str, MatchKind | None, int]]:
     found = SimilaritySearch(store).nearest(features, FEED_VERSION, LIMIT, asked_id)
     return [(each.stored.image_id, each.score.kind, copies) for each, copies in found]

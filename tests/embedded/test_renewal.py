@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from snoopsync.core.errors import Conflict, NotFound, Refused
-from snoopsync.embedded import EmbeddedCollection
+from snoopsync.embedded import EmbeddedCollection, open_embedded
 from snoopsync.embedded import collection as collection_module
 from tests.embedded.conftest import Clock
 from tests.embedded.helpers import make_outdated
@@ -46,11 +47,11 @@ def old(collection: EmbeddedCollection, database: Path) -> EmbeddedCollection:
 
 
 @pytest.fixture
-def upgraded(old: EmbeddedCollection, database: Path, clock: Clock) -> EmbeddedCollection:
-    """The same collection, opened by this version a day later. Its fixture closes it."""
+def upgraded(old: EmbeddedCollection, database: Path, clock: Clock) -> Iterator[EmbeddedCollection]:
+    """The same collection, opened by this version a day later."""
     clock.advance(86_400)
-    old.__init__(database, name="pictures", now=clock)  # type: ignore[misc]
-    return old
+    with closing(open_embedded(database, name="pictures", now=clock)) as again:
+        yield again
 
 
 def test_an_upgrade_changes_no_id_and_no_time(
@@ -61,7 +62,7 @@ def test_an_upgrade_changes_no_id_and_no_time(
     before = collection.get_images()
     collection.close()
     make_outdated(database)
-    with closing(EmbeddedCollection(database)) as again:
+    with closing(open_embedded(database)) as again:
         assert again.get_images() == before
         for image_id in ORIGINALS:
             renew(again, image_id)
@@ -178,7 +179,7 @@ def test_codes_of_an_older_version_do_not_stay_in_memory(upgraded: EmbeddedColle
 def test_another_process_sees_renewed_descriptions(
     upgraded: EmbeddedCollection, database: Path
 ) -> None:
-    with closing(EmbeddedCollection(database)) as other:
+    with closing(open_embedded(database)) as other:
         assert found(other, "tests.0") == ["tests.copy"]
         renew(upgraded, "tests.0")
         assert found(other, "tests.copy") == []

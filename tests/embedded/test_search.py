@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import io
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw, ImageOps
 
 from snoopsync.embedded import EmbeddedCollection
+from snoopsync.embedded import search as search_module
 from snoopsync.embedded.search import SimilaritySearch
-from snoopsync.embedded.store import Store
+from snoopsync.storage.images import Position
+from snoopsync.storage.sqlite.images import SqliteImageStore
 from tests.decoding.helpers import extract
 from tests.support.pictures import encode, photo
 
@@ -86,7 +91,7 @@ def test_a_framed_original_is_found_by_its_copy_without_the_frame(
 
 
 def test_codes_of_removed_images_do_not_stay_in_memory(database: Path) -> None:
-    store, other = (Store(database, lambda: "collection") for _ in range(2))
+    store, other = (SqliteImageStore(database, lambda: "collection") for _ in range(2))
     search = SimilaritySearch(store)
     old, new = (extract(encode(photo(seed))) for seed in (1, 2))
     try:
@@ -103,6 +108,62 @@ def test_codes_of_removed_images_do_not_stay_in_memory(database: Path) -> None:
     finally:
         store.close()
         other.close()
+
+
+def test_codes_of_images_that_others_removed_leave_when_they_outnumber_the_rest(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search_module, "_FEWEST_CHANGES", 5)
+    store, other = (SqliteImageStore(database, lambda: "collection") for _ in range(2))
+    search = SimilaritySearch(store)
+    pictures = [extract(encode(photo(seed))) for seed in range(12)]
+    try:
+        for number, picture in enumerate(pictures):
+            store.add(f"{number}", picture, number)
+        search.load()
+        assert len(search) == 12
+        for number in range(8):
+            other.remove(f"{number}")
+        search.load()
+        assert len(search) == 12
+        for number in range(8, 11):
+            other.remove(f"{number}")
+        other.add("new", pictures[0], 99)
+        other.remove("new")
+        search.load()
+        assert len(search) == 1
+        assert [each.stored.image_id for each in search.matches(pictures[11])] == ["11"]
+    finally:
+        store.close()
+        other.close()
+
+
+class Rewound(SqliteImageStore):
+    """A store whose database has another history since ``history`` was changed."""
+
+    history = "1"
+
+    def position(self) -> Position:
+        return replace(super().position(), history=self.history)
+
+
+def test_codes_are_read_again_when_the_database_has_another_history(database: Path) -> None:
+    store = Rewound(database, lambda: "collection")
+    search = SimilaritySearch(store)
+    try:
+        store.add("a", extract(encode(photo(1))), 1)
+        search.load()
+        with closing(sqlite3.connect(database)) as connection, connection:
+            connection.execute("UPDATE image SET moment = 0")  # what a restored backup may have
+            connection.execute("UPDATE small SET moment = 0")
+        assert search.matches(extract(encode(photo(1), quality=40))) == []
+        store.history = "2"
+        with closing(sqlite3.connect(database)) as connection, connection:
+            connection.execute("UPDATE image SET moment = 1")
+            connection.execute("UPDATE small SET moment = 1")
+        assert len(search.matches(extract(encode(photo(1), quality=40)))) == 1
+    finally:
+        store.close()
 
 
 def test_a_search_by_id_finds_the_same_as_a_search_by_the_bytes(

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from snoopsync.cli.exit_codes import of_resync
-from snoopsync.embedded import EmbeddedCollection
+from snoopsync.embedded import open_embedded
 from snoopsync.state.decisions import Dismissal, Member
 from tests.support.faults import answers
 from tests.support.pictures import encode, photo
@@ -21,7 +21,7 @@ SIZE = (160, 120)
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     """With the embedded collection behind the server."""
-    collection = EmbeddedCollection(tmp_path / "collection" / "collection.sqlite3")
+    collection = open_embedded(tmp_path / "collection" / "collection.sqlite3")
     with ServedWorld(tmp_path, collection) as world:
         yield world
     collection.close()

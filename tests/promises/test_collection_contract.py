@@ -18,7 +18,7 @@ from snoopsync.client.collection import Collection
 from snoopsync.client.retrying import RetryingCollection
 from snoopsync.core.errors import Conflict, NotFound, Refused
 from snoopsync.core.protocol import ImageCollection
-from snoopsync.embedded import EmbeddedCollection
+from snoopsync.embedded import open_embedded
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
 from tests.support.hosted import hosted
 from tests.support.pictures import encode, photo
@@ -57,7 +57,7 @@ def collection(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Image
             yield RetryingCollection(client)
         return
     with ExitStack() as stack:
-        stored = EmbeddedCollection(tmp_path / "c.sqlite3", name="contract")
+        stored = open_embedded(tmp_path / "c.sqlite3", name="contract")
         stack.callback(stored.close)
         inner: ImageCollection = stored
         if "http" in request.param:

@@ -82,9 +82,9 @@ else:
 SERVER = """
 import sys
 from pathlib import Path
-from snoopsync.embedded import EmbeddedCollection
+from snoopsync.embedded import open_embedded
 from tests.support.collection_server import CollectionServer
-with CollectionServer(EmbeddedCollection(Path(sys.argv[1]) / "collection.sqlite3")) as server:
+with CollectionServer(open_embedded(Path(sys.argv[1]) / "collection.sqlite3")) as server:
     print(server.port, flush=True)
     sys.stdin.read()
 """

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from snoopsync.control.channel import ask
-from snoopsync.embedded import EmbeddedCollection
+from snoopsync.embedded import open_embedded
 from snoopsync.state.schema import STEPS
 from tests.support.mounting import make_disk, mount, mounted, needs_root
 from tests.support.pictures import encode, photo
@@ -68,7 +68,7 @@ class Mirrored:
 def times_of(home: Installation) -> dict[str, str]:
     """Every image of the embedded collection, and when its bytes last changed."""
     path = home.state.parent / "collection" / "collection.sqlite3"
-    with closing(EmbeddedCollection(path)) as collection:
+    with closing(open_embedded(path)) as collection:
         return {image["id"]: image["image_time"] for image in collection.images()}
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from snoopsync.core.planner import Verb
-from snoopsync.embedded import EmbeddedCollection
+from snoopsync.embedded import open_embedded
 from tests.support.pictures import encode, photo
 from tests.support.world import ServedWorld, World
 
@@ -22,7 +22,7 @@ MINE, ALSO_MINE, THEIRS = (encode(photo(seed, (64, 48))) for seed in range(3))
 def mirrored(tmp_path: Path) -> Iterator[World]:
     """Two pictures, mirrored into a collection that tells when an image was changed."""
     with (
-        closing(EmbeddedCollection(tmp_path / "collection.sqlite3")) as collection,
+        closing(open_embedded(tmp_path / "collection.sqlite3")) as collection,
         ServedWorld(tmp_path, collection) as world,
     ):
         world.disk.write("a.jpg", MINE)

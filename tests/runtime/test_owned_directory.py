@@ -29,11 +29,11 @@ from snoopsync.runtime.owned_directory import (
 )
 from snoopsync.server.backup import back_up
 from snoopsync.server.master_key import load_master_key
-from snoopsync.server.registry import Registry
 from snoopsync.server.tenants import Tenants
 from snoopsync.state.database import Database
 from snoopsync.state.lock import locked
 from snoopsync.state.reading import scratch
+from snoopsync.storage.sqlite.registry import SqliteHosting
 from tests.support.process import Installation
 from tests.support.users import OTHER, THIRD, needs_root
 
@@ -399,9 +399,9 @@ def test_no_file_of_a_data_directory_may_be_a_link(top: Path, name: str) -> None
         if name == "master.key":
             load_master_key(data, {})
         elif name == "incoming":
-            Tenants(data, None, None, None, lambda: 0.0)  # type: ignore[arg-type]
+            Tenants(data / "incoming", None, None, None, lambda: 0.0)  # type: ignore[arg-type]
         else:
-            Registry(data)
+            SqliteHosting(data, 0.0)
     assert (target / "precious").exists() if name == "incoming" else target.read_text() == "00" * 32
 
 
@@ -422,7 +422,7 @@ def test_reading_in_a_directory_that_others_can_write_creates_no_file(top: Path)
 @pytest.mark.parametrize("what", ["data", "target"])
 def test_a_backup_of_or_into_a_directory_of_another_user_is_refused(top: Path, what: str) -> None:
     data, rel_path = own_directory(top / "data"), own_directory(top / "place")
-    Registry(data).close()
+    SqliteHosting(data, 0.0).close()
     load_master_key(data, {})
     give_away(data if what == "data" else rel_path)
     with pytest.raises(UnsafeDirectory, match=f"{top}/{'data' if what == 'data' else 'place'}"):
@@ -433,7 +433,7 @@ def test_a_backup_of_or_into_a_directory_of_another_user_is_refused(top: Path, w
 @pytest.mark.parametrize("name", ["master.key", "collections"])
 def test_a_backup_follows_no_link_of_the_data_directory(top: Path, name: str) -> None:
     data = own_directory(top / "data")
-    Registry(data).close()
+    SqliteHosting(data, 0.0).close()
     (data / name).symlink_to("/etc")
     with pytest.raises(UnsafeDirectory, match="is a link"):
         back_up(data, top / "copy")

@@ -10,13 +10,13 @@ import pytest
 
 from snoopsync.core.errors import SnoopsyncError
 from snoopsync.server.master_key import load_master_key
-from snoopsync.server.registry import Registry
+from snoopsync.storage.sqlite.registry import SqliteHosting
 
 
 def test_the_stored_data_signs_nothing_without_the_master_key(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    with closing(Registry(data)) as registry:
-        key = registry.add_key("shop")
+    with closing(SqliteHosting(data, 0.0)) as hosting:
+        key = hosting.add_key("shop")
     secret = load_master_key(data, {}).secret_of(key.public_key)
     kept = [path for path in data.rglob("*") if path.is_file()]
     assert {path.name for path in kept} >= {"keys.sqlite3", "master.key"}

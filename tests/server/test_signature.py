@@ -8,7 +8,9 @@ import pytest
 
 from snoopsync.client.signing import Signer
 from snoopsync.core.errors import Unauthorized, Unavailable
-from snoopsync.server.signature import WINDOW_SECONDS, SignedRequest, Verifier
+from snoopsync.server.signature import SignedRequest, Verifier
+from snoopsync.storage.hosting import WINDOW_SECONDS
+from snoopsync.storage.sqlite.signatures import MemorySignatures
 
 NOW = 1_800_000_000.0
 
@@ -34,7 +36,7 @@ def signed_request(
 
 @pytest.fixture
 def verifier() -> Verifier:
-    return Verifier(lambda _public_key: "s", NOW - 3600.0)
+    return Verifier(lambda _public_key: "s", MemorySignatures(NOW - 3600.0))
 
 
 @pytest.mark.parametrize("off", [-WINDOW_SECONDS + 1, -60.0, 0.0, 60.0, WINDOW_SECONDS - 1])
@@ -85,7 +87,7 @@ def test_images_without_an_id_may_be_repeated_within_a_second_only(verifier: Ver
 
 def test_a_change_that_was_signed_before_the_start_must_be_signed_again(verifier: Verifier) -> None:
     """The service does not remember whether it accepted the change before."""
-    late = Verifier(lambda _public_key: "s", NOW)
+    late = Verifier(lambda _public_key: "s", MemorySignatures(NOW))
     with pytest.raises(Unavailable):
         late.check(signed_request(date=NOW - 60.0), NOW, key_exists=True)
     late.check(signed_request("GET", NOW - 60.0), NOW, key_exists=True)
@@ -96,7 +98,7 @@ def change(key: str, number: int, date: float) -> SignedRequest:
 
 
 def test_only_a_key_with_too_many_changes_has_to_wait() -> None:
-    verifier = Verifier(lambda _: "s", NOW - 3600.0, most_signatures=3)
+    verifier = Verifier(lambda _: "s", MemorySignatures(NOW - 3600.0, most_signatures=3))
     for number in range(3):
         verifier.check(change("greedy", number, NOW), NOW, key_exists=True)
     with pytest.raises(Unavailable) as refused:

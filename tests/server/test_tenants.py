@@ -27,8 +27,8 @@ def test_a_revoked_key_is_refused_at_once_and_the_other_is_not(service: Hosted) 
     public, secret = service.keys("revoked")
     with Collection(public, secret, service.endpoint) as client:
         client.get_images()
-        assert service.registry.revoke(public)
-        assert not service.registry.revoke(public)
+        assert service.hosting.revoke(public)
+        assert not service.hosting.revoke(public)
         with pytest.raises(Unauthorized):
             client.get_images()
     with service.client("revoked") as other:
@@ -43,3 +43,20 @@ def test_an_unknown_key_and_a_wrong_secret_get_the_same_answer(service: Hosted) 
             client.get_images()
         said.add((refused.value.status, refused.value.message))
     assert len(said) == 1
+
+
+def test_the_use_of_a_key_is_recorded(service: Hosted) -> None:
+    public, secret = service.keys("used")
+
+    def last_use() -> float | None:
+        [key] = (each for each in service.hosting.all_keys() if each.public_key == public)
+        return key.last_used_at
+
+    assert last_use() is None
+    with Collection(public, secret, service.endpoint) as client:
+        client.get_images()
+    used_at = last_use()
+    assert used_at is not None
+    with Collection(public, "wrong", service.endpoint) as other, pytest.raises(Unauthorized):
+        other.get_images()
+    assert last_use() == used_at

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from snoopsync.control.channel import ask
-from snoopsync.embedded import EmbeddedCollection
+from snoopsync.embedded import open_embedded
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
 from tests.support.faults import Hang
 from tests.support.pictures import encode, photo
@@ -99,7 +99,7 @@ def test_a_request_that_hangs_does_not_delay_the_exit(
     """During the first look at the collection, and during an upload."""
     fill(home)
     with (
-        closing(EmbeddedCollection(tmp_path / "remote.sqlite3")) as inner,
+        closing(open_embedded(tmp_path / "remote.sqlite3")) as inner,
         CollectionServer(inner) as server,
     ):
         home.configure_service(server.endpoint, PUBLIC_KEY)
@@ -116,7 +116,7 @@ def test_a_resync_that_the_exit_interrupts_has_no_result(
 ) -> None:
     fill(home)
     with (
-        closing(EmbeddedCollection(tmp_path / "remote.sqlite3")) as inner,
+        closing(open_embedded(tmp_path / "remote.sqlite3")) as inner,
         CollectionServer(inner) as server,
         ThreadPoolExecutor() as asker,
     ):
@@ -153,14 +153,14 @@ def test_the_next_start_completes_an_interrupted_upload(home: Installation) -> N
         until(home.is_in_sync)
         rows = home.json("list", "--json")
     assert len({row["image_id"] for row in rows}) == len(rows) == 30
-    with closing(EmbeddedCollection(home.state.parent / "collection/collection.sqlite3")) as there:
+    with closing(open_embedded(home.state.parent / "collection/collection.sqlite3")) as there:
         assert {image["id"] for image in there.images()} == {row["image_id"] for row in rows}
 
 
 def test_a_refused_file_is_not_tried_at_every_start(home: Installation, tmp_path: Path) -> None:
     (home.pictures / "bad.jpg").write_bytes(b"no picture")
     with (
-        closing(EmbeddedCollection(tmp_path / "remote.sqlite3")) as inner,
+        closing(open_embedded(tmp_path / "remote.sqlite3")) as inner,
         CollectionServer(inner) as server,
     ):
         home.configure_service(server.endpoint, PUBLIC_KEY)

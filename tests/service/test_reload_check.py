@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from snoopsync.config.settings import Config, DuplicatesConfig
-from snoopsync.embedded import EmbeddedCollection
+from snoopsync.embedded import open_embedded
 from snoopsync.runtime.signals import Signals
 from snoopsync.service import generation as service_module
 from snoopsync.service.environment import Showing
@@ -89,7 +89,7 @@ def test_a_dropped_folder_is_left_alone(home: Installation) -> None:
         service.line_with("added pictures/later.jpg")
         until(home.is_in_sync)
         assert [folder["name"] for folder in home.status()["folders"]] == ["pictures"]
-    with closing(EmbeddedCollection(home.state.parent / "collection/collection.sqlite3")) as there:
+    with closing(open_embedded(home.state.parent / "collection/collection.sqlite3")) as there:
         assert len(list(there.images())) == 5
 
 
@@ -166,7 +166,7 @@ def test_pending_images_are_sent_once_after_a_reload(home: Installation) -> None
 def test_another_collection_is_compared_from_the_start(home: Installation, tmp_path: Path) -> None:
     home.configure()
     with (
-        closing(EmbeddedCollection(tmp_path / "remote.sqlite3")) as inner,
+        closing(open_embedded(tmp_path / "remote.sqlite3")) as inner,
         CollectionServer(inner) as server,
     ):
         home.environment["SNOOPSYNC_SECRET_KEY"] = SECRET_KEY

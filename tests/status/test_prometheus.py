@@ -28,7 +28,7 @@ from snoopsync.config.settings import Watch
 from snoopsync.control.channel import socket_path
 from snoopsync.control.report import ServiceView
 from snoopsync.core.addresses import Address
-from snoopsync.embedded import EmbeddedCollection
+from snoopsync.embedded import open_embedded
 from snoopsync.folders.disk import Disk
 from snoopsync.folders.open_folder import OpenFolder
 from snoopsync.runtime.counters import BOUNDS_SECONDS, Counters
@@ -187,7 +187,7 @@ def test_requests_to_a_service_are_counted_with_retries_and_bytes(
     home: Installation, asker: Asker, tmp_path: Path
 ) -> None:
     with (
-        closing(EmbeddedCollection(tmp_path / "remote.sqlite3")) as inner,
+        closing(open_embedded(tmp_path / "remote.sqlite3")) as inner,
         CollectionServer(inner) as server,
     ):
         server.fault_for = lambda seen: answers(500) if len(server.requests) == 3 else None

@@ -17,12 +17,13 @@ from snoopsync.core.addresses import Address
 from snoopsync.decoding.decoders import Decoders
 from snoopsync.server import http
 from snoopsync.server.app import Application
-from snoopsync.server.master_key import load_master_key
+from snoopsync.server.master_key import MasterKey
 from snoopsync.server.operations import BASE
-from snoopsync.server.registry import Key, Registry
 from snoopsync.server.signature import Verifier
+from snoopsync.server.storage import open_storage
 from snoopsync.server.tenants import Tenants
 from snoopsync.server.uploads import RequestLimits
+from snoopsync.storage.hosting import Hosting, Key
 from tests.support.process import Installation, Service, until
 
 
@@ -30,7 +31,8 @@ from tests.support.process import Installation, Service, until
 class Hosted:
     """A service that runs."""
 
-    registry: Registry
+    hosting: Hosting
+    master_key: MasterKey
     port: int
     data: Path
     decoders: Decoders
@@ -41,8 +43,8 @@ class Hosted:
 
     def keys(self, name: str) -> tuple[str, str]:
         """Add a key pair for the collection of this name, and return the public and secret key."""
-        key: Key = self.registry.add_key(name)
-        return key.public_key, load_master_key(self.data, {}).secret_of(key.public_key)
+        key: Key = self.hosting.add_key(name)
+        return key.public_key, self.master_key.secret_of(key.public_key)
 
     def client(self, name: str) -> Collection:
         """A client with new keys for the collection of this name."""
@@ -61,12 +63,11 @@ def hosted(
     """Run the service on this directory as long as the ``with`` lasts. ``work`` names the function
     that decoders run."""
     with ExitStack() as stack:
-        registry = stack.enter_context(closing(Registry(data)))
-        master = load_master_key(data, {})
+        storage = stack.enter_context(open_storage(data))
         listener = stack.enter_context(closing(http.open_listener(Address("127.0.0.1", 0))))
         decoders = stack.enter_context(closing(Decoders(1, work=work) if work else Decoders(1)))
-        verifier = Verifier(master.secret_of, time.time())
-        tenants = Tenants(data, registry, verifier, decoders, time.time)
+        verifier = Verifier(storage.master_key.secret_of, storage.hosting.signatures)
+        tenants = Tenants(storage.incoming, storage.hosting, verifier, decoders, time.time)
         stack.enter_context(closing(tenants))
         server = http.Server(
             Application(tenants, limits), tls, limits=connections, file_limit=file_limit
@@ -76,7 +77,7 @@ def hosted(
         thread.start()
         try:
             until(lambda: server.has_started)
-            yield Hosted(registry, port, data, decoders)
+            yield Hosted(storage.hosting, storage.master_key, port, data, decoders)
         finally:
             server.stop()
             thread.join()

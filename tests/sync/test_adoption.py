@@ -13,7 +13,7 @@ from typing import BinaryIO
 import pytest
 
 from snoopsync.core.protocol import ImageCollection
-from snoopsync.embedded import EmbeddedCollection
+from snoopsync.embedded import open_embedded
 from snoopsync.folders.disk import Disk
 from snoopsync.folders.open_folder import OpenFolder
 from snoopsync.runtime.workers import Workers
@@ -237,7 +237,7 @@ def photos() -> list[bytes]:
 
 @pytest.fixture
 def embedded(tmp_path: Path) -> Iterator[ImageCollection]:
-    collection = EmbeddedCollection(tmp_path / "collection" / "collection.sqlite3")
+    collection = open_embedded(tmp_path / "collection" / "collection.sqlite3")
     yield collection
     collection.close()
 

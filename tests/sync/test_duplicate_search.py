@@ -36,6 +36,7 @@ from snoopsync.state.intents import Sent
 from snoopsync.state.pairs import Pairs
 from snoopsync.state.searches import Searches
 from snoopsync.state.sides import Side
+from snoopsync.storage.sqlite.images import SqliteImageStore
 from snoopsync.sync.duplicate_search import (
     Alert,
     DuplicateSearch,
@@ -52,7 +53,7 @@ class Collection(EmbeddedCollection):
     """One whose searches are made up: every image is like its ``twins``, and some fail."""
 
     def __init__(self, database: Path) -> None:
-        super().__init__(database)
+        super().__init__(SqliteImageStore(database, lambda: "c"))
         self.twins: dict[str, dict[str, int]] = {}
         self.failing: dict[str, CollectionError] = {}
         self.searched: list[str] = []

@@ -12,7 +12,7 @@ import pytest
 
 from snoopsync.core.model import File, Fingerprint, RelPath
 from snoopsync.core.planner import Add
-from snoopsync.embedded import EmbeddedCollection
+from snoopsync.embedded import open_embedded
 from snoopsync.runtime.workers import Workers
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
@@ -358,6 +358,6 @@ def test_after_kill_9_pictures_that_were_being_decoded_are_decoded_first_and_acc
         service.line_with("sync complete: 30 scanned, 30 added")
         assert home.is_in_sync()
         assert service.end() == 0
-    with closing(EmbeddedCollection(embedded_path(home.state))) as collection:
+    with closing(open_embedded(embedded_path(home.state))) as collection:
         added = [image["id"] for image in collection.images()][::-1]
     assert set(added[:GIVEN]) == left

@@ -18,10 +18,11 @@ from snoopsync.core.errors import NotFound, Refused, Unavailable
 from snoopsync.core.protocol import ImageAnswer, ImageCollection, ImageSource
 from snoopsync.decoding.features import Features
 from snoopsync.decoding.source import PictureFile
-from snoopsync.embedded import EmbeddedCollection
+from snoopsync.embedded import EmbeddedCollection, open_embedded
 from snoopsync.state.database import Database
 from snoopsync.state.pairs import Duplicate, Pairs
 from snoopsync.state.searches import Due, SearchResult
+from snoopsync.storage.sqlite.images import SqliteImageStore
 from snoopsync.sync.components import Components, Dependencies, open_components, open_state
 from snoopsync.sync.resync import ResyncRequest, run_resync
 from tests.embedded.helpers import make_outdated
@@ -43,7 +44,7 @@ def write_pictures(folder: Path) -> None:
 
 def listed(database: Path) -> list[tuple[str, str]]:
     """IDs and times of all images, the newest first."""
-    with closing(EmbeddedCollection(database)) as collection:
+    with closing(open_embedded(database)) as collection:
         return [(image["id"], image["image_time"]) for image in collection.images()]
 
 
@@ -169,7 +170,7 @@ class World:
         with ExitStack() as stack:
             state = stack.enter_context(closing(open_state(self.config.state)))
             make = make or (
-                lambda: EmbeddedCollection(self.database, extract_features=self.extract_features)
+                lambda: open_embedded(self.database, extract_features=self.extract_features)
             )
             collection = stack.enter_context(closing(make()))
             yield stack.enter_context(
@@ -301,7 +302,7 @@ def test_a_picture_that_this_version_can_not_read_is_listed_as_failed(world: Wor
 
 
 def test_images_of_others_and_of_no_file_here_are_left_alone(world: World) -> None:
-    with closing(EmbeddedCollection(world.database)) as collection:
+    with closing(open_embedded(world.database)) as collection:
         for image_id in ("other.1", "tests.orphan"):
             collection.add_image(io.BytesIO(encode(photo(7))), image_id)
     make_outdated(world.database, "other.1", "tests.orphan")
@@ -320,7 +321,7 @@ def test_one_picture_that_fails_keeps_no_other_waiting(world: World) -> None:
 
     with world.opened() as components:
         broken = sorted(record.image_id for record in components.state.records_in("photos"))[0]
-    with world.opened(lambda: Failing(world.database)) as components:
+    with world.opened(lambda: Failing(SqliteImageStore(world.database, lambda: "c"))) as components:
         components.renewal.work_off(always)
         assert components.renewal.left == 1
     assert count_outdated(world.database) == 1

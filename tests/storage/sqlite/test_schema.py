@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from snoopsync.core.errors import Unavailable, Unwritable
-from snoopsync.embedded.database import collection_id, connect, count_images, translated
-from snoopsync.embedded.store import Store
+from snoopsync.storage.sqlite.images import SqliteImageStore
+from snoopsync.storage.sqlite.schema import collection_id, connect, count_images, translated
 from tests.embedded.helpers import features
 
 
@@ -27,7 +27,7 @@ def test_a_collection_keeps_the_id_that_it_got_first(path: Path) -> None:
 
 @pytest.mark.parametrize("is_in_use", [False, True])
 def test_counting_images_changes_nothing(path: Path, is_in_use: bool) -> None:
-    with closing(Store(path, lambda: "c")) as store:
+    with closing(SqliteImageStore(path, lambda: "c")) as store:
         for number in range(3):
             store.add(str(number), features(number), 0)
         if is_in_use:

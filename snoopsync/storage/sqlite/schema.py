@@ -1,4 +1,4 @@
-"""The embedded collection's database: its tables, and its errors."""
+"""The file of a collection: its tables, and its errors."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _STEPS = (
     ALTER TABLE small ADD COLUMN alpha BLOB NOT NULL DEFAULT x'';
     ALTER TABLE small ADD COLUMN inside BLOB NOT NULL DEFAULT x'';
     ALTER TABLE small ADD COLUMN frames INTEGER NOT NULL DEFAULT 1;
-    -- What the file shows about its origin, as JSON (see the module ``evidence``).
+    -- What the file shows about its origin, as JSON (see ``decoding/evidence``).
     ALTER TABLE image ADD COLUMN evidence TEXT;
     -- The position at which an index reads the row, if that is not the moment. An image that was
     -- described again keeps its moment, since its bytes have not changed.
@@ -57,6 +57,12 @@ _STEPS = (
     CREATE UNIQUE INDEX image_by_mark ON image (mark) WHERE mark IS NOT NULL;
     -- To find the images that an older version described.
     CREATE INDEX image_by_feed ON image (feed, id);
+    """,
+    """
+    -- What the owner of an image calls it.
+    ALTER TABLE image ADD COLUMN label TEXT;
+    -- How many changes there were. An index asks for it before each search.
+    ALTER TABLE collection ADD COLUMN changes INTEGER NOT NULL DEFAULT 0;
     """,
 )
 

@@ -1,5 +1,5 @@
-"""The collections of a data directory, and their key pairs, in SQLite. The secret keys are not
-stored (see ``master_key``)."""
+"""The collections of a data directory, and their key pairs. The secret keys are not stored: they
+derive from the master key."""
 
 from __future__ import annotations
 
@@ -9,13 +9,23 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from snoopsync.core.errors import Refused, SnoopsyncError
+from snoopsync.core.errors import SnoopsyncError
 from snoopsync.runtime import sqlite
-from snoopsync.runtime.owned_directory import own_directory
+from snoopsync.runtime.owned_directory import own_directory, require_own_files
 from snoopsync.runtime.sqlite import Failure
+from snoopsync.storage.hosting import (
+    HostedCollection,
+    Key,
+    checked_label,
+    checked_name,
+    other_master_key,
+)
+from snoopsync.storage.images import ImageStore
+from snoopsync.storage.sqlite.images import SqliteImageStore
+from snoopsync.storage.sqlite.signatures import MemorySignatures
 
 #: Each step migrates a registry from one version to the next. A released step never changes.
 _STEPS = (
@@ -32,60 +42,61 @@ _STEPS = (
         revoked_at REAL
     );
     """,
+    """
+    ALTER TABLE key ADD COLUMN label TEXT;
+    ALTER TABLE key ADD COLUMN last_used_at REAL;
+    -- Of the master key that the secrets derive from.
+    CREATE TABLE master_key (fingerprint TEXT NOT NULL);
+    """,
 )
 
-_LONGEST_NAME = 100
+#: The columns of a ``Key``.
+_KEY = "public_key, collection_id, name, key.created_at, revoked_at, label, last_used_at"
 
 
-@dataclass(frozen=True, slots=True)
-class HostedCollection:
-    """A collection and its file."""
+class SqliteHosting:
+    """A ``Hosting`` in a directory: a file with the keys, and a file for each collection."""
 
-    collection_id: str
-    name: str
-    path: Path
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """The public half of a key pair. Times are Unix seconds. ``revoked_at`` is ``None`` for a valid
-    key."""
-
-    public_key: str
-    collection_id: str
-    collection_name: str
-    created_at: float
-    revoked_at: float | None
-
-
-class Registry:
-    """Stores which key may use which collection. For any number of threads and processes. Each call
-    sees all earlier changes."""
-
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, now: float) -> None:
         """Opens or creates the registry in this directory, which is readable by its owner only.
-        Raises ``SnoopsyncError``, and ``UnsafeDirectory`` if the directory does not belong to this
-        user alone."""
+        ``now`` is Unix seconds. Raises ``SnoopsyncError``, and ``UnsafeDirectory`` if the directory
+        does not belong to this user alone."""
         self._data = data = own_directory(data)
+        require_own_files([data / "collections"])
         self._path = data / "keys.sqlite3"
         self._lock = threading.Lock()
+        self._signatures = MemorySignatures(now)
         with self._translated():
             self._connection = sqlite.open_durable(self._path, _STEPS)
+
+    @property
+    def signatures(self) -> MemorySignatures:
+        """The signatures that this process has accepted. It is the only one that serves the
+        directory."""
+        return self._signatures
+
+    @property
+    def description(self) -> str:
+        """The path of the directory."""
+        return str(self._data)
 
     def close(self) -> None:
         """Close the registry."""
         with self._lock:
             self._connection.close()
 
-    def add_key(self, name: str) -> Key:
-        """Add a key pair for the collection of this name, which is created if it does not exist.
-        Raises ``Refused`` for an invalid name."""
-        name = name.strip()
-        if not 1 <= len(name) <= _LONGEST_NAME or not name.isprintable():
-            raise Refused(
-                f"the name of a collection must be a text of 1 to {_LONGEST_NAME} characters"
-            )
-        now = time.time()
+    def require_master_key(self, fingerprint: str) -> None:
+        """As in ``Hosting``."""
+        with self._changing() as connection:
+            row = connection.execute("SELECT fingerprint FROM master_key").fetchone()
+            if row is None:
+                connection.execute("INSERT INTO master_key VALUES (?)", (fingerprint,))
+        if row is not None and row[0] != fingerprint:
+            raise other_master_key(self.description)
+
+    def add_key(self, name: str, label: str | None = None) -> Key:
+        """As in ``Hosting``."""
+        name, label, now = checked_name(name), checked_label(label), time.time()
         with self._changing() as connection:
             row = connection.execute("SELECT id FROM collection WHERE name = ?", (name,)).fetchone()
             collection_id = row[0] if row else secrets.token_hex(4)
@@ -93,11 +104,13 @@ class Registry:
                 connection.execute(
                     "INSERT INTO collection VALUES (?, ?, ?)", (collection_id, name, now)
                 )
-            public_key = secrets.token_hex(10)
+            key = Key(secrets.token_hex(10), collection_id, name, now, label=label)
             connection.execute(
-                "INSERT INTO key VALUES (?, ?, ?, NULL)", (public_key, collection_id, now)
+                "INSERT INTO key (public_key, collection_id, created_at, label)"
+                " VALUES (?, ?, ?, ?)",
+                (key.public_key, collection_id, now, label),
             )
-        return Key(public_key, collection_id, name, now, None)
+        return key
 
     def revoke(self, public_key: str) -> bool:
         """Revoke this key. Returns whether it was valid."""
@@ -110,11 +123,20 @@ class Registry:
             ).rowcount
         return bool(changed)
 
-    def keys(self) -> list[Key]:
+    def record_use(self, public_key: str, at: float) -> None:
+        """As in ``Hosting``."""
+        with self._changing() as connection:
+            connection.execute(
+                "UPDATE key SET last_used_at = ?1 WHERE public_key = ?2"
+                " AND coalesce(last_used_at, 0) < ?1",
+                (at, public_key),
+            )
+
+    def all_keys(self) -> list[Key]:
         """Return all keys, also revoked ones, oldest first."""
         with self._looking() as connection:
             rows = connection.execute(
-                "SELECT public_key, collection_id, name, key.created_at, revoked_at FROM key"
+                f"SELECT {_KEY} FROM key"
                 " JOIN collection ON id = collection_id ORDER BY key.created_at, public_key"
             ).fetchall()
         return [Key(*row) for row in rows]
@@ -127,17 +149,18 @@ class Registry:
                 " WHERE public_key = ? AND revoked_at IS NULL",
                 (public_key,),
             ).fetchone()
-        return None if row is None else self._hosted(*row)
+        return None if row is None else HostedCollection(*row)
 
     def collections(self) -> list[HostedCollection]:
         """Return all collections, by name."""
         with self._looking() as connection:
             rows = connection.execute("SELECT id, name FROM collection ORDER BY name").fetchall()
-        return [self._hosted(*row) for row in rows]
+        return [HostedCollection(*row) for row in rows]
 
-    def _hosted(self, collection_id: str, name: str) -> HostedCollection:
-        path = self._data / "collections" / collection_id / "collection.sqlite3"
-        return HostedCollection(collection_id, name, path)
+    def images(self, hosted: HostedCollection) -> ImageStore:
+        """The images of this collection, in a file of their own."""
+        path = collection_path(self._data, hosted.collection_id)
+        return SqliteImageStore(path, lambda: hosted.collection_id)
 
     @contextmanager
     def _changing(self) -> Iterator[sqlite3.Connection]:
@@ -155,3 +178,8 @@ class Registry:
     def _error(self, failure: Failure) -> SnoopsyncError:
         # The suggested fix of a failure is about the state file, so leave it out.
         return SnoopsyncError(replace(failure, fix=None).about(str(self._path)))
+
+
+def collection_path(data: Path, collection_id: str) -> Path:
+    """The file of a collection in a data directory."""
+    return data / "collections" / collection_id / "collection.sqlite3"

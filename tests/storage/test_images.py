@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from array import array
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -12,13 +13,13 @@ import pytest
 
 from snoopsync.core.errors import Conflict, NotFound
 from snoopsync.decoding.features import FEED_VERSION
-from snoopsync.embedded.store import Store
+from snoopsync.storage.sqlite.images import SqliteImageStore
 from tests.embedded.helpers import features
 
 
 @pytest.fixture
-def store(database: Path) -> Iterator[Store]:
-    with closing(Store(database, lambda: "c")) as store:
+def store(database: Path) -> Iterator[SqliteImageStore]:
+    with closing(SqliteImageStore(database, lambda: "c")) as store:
         yield store
 
 
@@ -28,7 +29,7 @@ def describe_by_older_version(database: Path, *image_ids: str) -> None:
         connection.execute(f"UPDATE image SET feed = 1 WHERE id IN ({marks})", image_ids)
 
 
-def test_an_image_is_found_with_its_features_until_it_is_removed(store: Store) -> None:
+def test_an_image_is_found_with_its_features_until_it_is_removed(store: SqliteImageStore) -> None:
     stored = store.add("a", features(1), 10)
     assert store.find("a") == stored
     described = store.find_described("a")
@@ -41,7 +42,7 @@ def test_an_image_is_found_with_its_features_until_it_is_removed(store: Store) -
         store.remove("a")
 
 
-def test_an_id_has_one_image(store: Store) -> None:
+def test_an_id_has_one_image(store: SqliteImageStore) -> None:
     store.add("a", features(1), 10)
     with pytest.raises(Conflict):
         store.add("a", features(2), 11)
@@ -49,7 +50,7 @@ def test_an_id_has_one_image(store: Store) -> None:
         store.replace("b", features(2), 11)
 
 
-def test_moments_increase_whatever_the_clock_does(store: Store) -> None:
+def test_moments_increase_whatever_the_clock_does(store: SqliteImageStore) -> None:
     moments = [store.add(str(now), features(now), now).moment for now in (10, 5, 7, 30)]
     assert moments == [10, 11, 12, 30]
     assert [image.image_id for image in store.page(None, 9)] == ["30", "7", "5", "10"]
@@ -57,7 +58,7 @@ def test_moments_increase_whatever_the_clock_does(store: Store) -> None:
 
 
 def test_another_picture_gets_a_new_moment_and_the_same_bytes_keep_it(
-    store: Store, database: Path
+    store: SqliteImageStore, database: Path
 ) -> None:
     old = store.add("a", features(1), 10)
     before, after = store.replace("a", features(2), 20)
@@ -68,7 +69,9 @@ def test_another_picture_gets_a_new_moment_and_the_same_bytes_keep_it(
     assert (after.moment, after.mark) == (20, 30)
 
 
-def test_only_an_images_own_bytes_renew_its_description(store: Store, database: Path) -> None:
+def test_only_an_images_own_bytes_renew_its_description(
+    store: SqliteImageStore, database: Path
+) -> None:
     stored = store.add("a", features(1), 10)
     assert store.renew("a", features(1), 20) == (stored, stored)
     describe_by_older_version(database, "a")
@@ -80,7 +83,7 @@ def test_only_an_images_own_bytes_renew_its_description(store: Store, database: 
         store.renew("b", features(1), 20)
 
 
-def test_a_walk_does_not_see_later_changes(store: Store) -> None:
+def test_a_walk_does_not_see_later_changes(store: SqliteImageStore) -> None:
     for number in range(3):
         store.add(str(number), features(number), number)
     walk = store.walk()
@@ -89,7 +92,7 @@ def test_a_walk_does_not_see_later_changes(store: Store) -> None:
     assert [image_id for each in (block, *walk) for _, image_id in each] == ["2", "1", "0"]
 
 
-def test_all_ids_are_read_in_ranges(store: Store) -> None:
+def test_all_ids_are_read_in_ranges(store: SqliteImageStore) -> None:
     for image_id in "cab":
         store.add(image_id, features(1), 0)
     first = store.ids("", 2)
@@ -98,7 +101,7 @@ def test_all_ids_are_read_in_ranges(store: Store) -> None:
     assert (second.ids(), second.last) == (["c"], None)
 
 
-def test_the_same_picture_has_the_same_bytes_or_the_same_pixels(store: Store) -> None:
+def test_the_same_picture_has_the_same_bytes_or_the_same_pixels(store: SqliteImageStore) -> None:
     store.add("bytes", features(1), 1)
     store.add("pixels", replace(features(2), digest=features(1).digest), 2)
     store.add("size", replace(features(3), digest=features(1).digest, width=9), 3)
@@ -108,21 +111,29 @@ def test_the_same_picture_has_the_same_bytes_or_the_same_pixels(store: Store) ->
     assert store.marks_of_same_picture(features(1), FEED_VERSION + 1) == [1]
 
 
-def test_codes_are_read_in_the_order_of_their_marks(store: Store, database: Path) -> None:
+def test_codes_are_read_in_the_order_of_their_marks(
+    store: SqliteImageStore, database: Path
+) -> None:
     for number in range(1, 4):
         store.add(str(number), features(number), number)
     store.add("flat", replace(features(9), codes=b""), 4)
     describe_by_older_version(database, "1")
     store.renew("1", features(1), 10)
     describe_by_older_version(database, "2")
-    assert [mark for mark, _, _ in store.codes_after(0, 9, FEED_VERSION)] == [3, 10]
-    assert [mark for mark, _, _ in store.codes_after(3, 9, FEED_VERSION)] == [10]
-    [(_, code, trimmed)] = store.codes_after(0, 1, FEED_VERSION)
-    assert (code, trimmed) == (features(3).codes[:32], b"")
+    [stored] = store.codes_after(0, FEED_VERSION)
+    assert stored.last_mark == 10
+    assert array("q", stored.marks).tolist() == [3, 10]
+    assert stored.codes == features(3).codes[:32] + features(1).codes[:32]
+    assert (stored.trimmed_marks, stored.trimmed) == (b"", b"")
+    [later] = store.codes_after(3, FEED_VERSION)
+    assert array("q", later.marks).tolist() == [10]
+    assert list(store.codes_after(10, FEED_VERSION)) == []
     assert [each.stored.image_id for each in store.with_marks([10, 1, 3, 99])] == ["1", "3"]
 
 
-def test_outdated_images_are_counted_and_listed_in_pages(store: Store, database: Path) -> None:
+def test_outdated_images_are_counted_and_listed_in_pages(
+    store: SqliteImageStore, database: Path
+) -> None:
     for image_id in ("a.1", "a.2", "b.1", "b.2"):
         store.add(image_id, features(1), 0)
     assert not store.has_other_versions(FEED_VERSION)
@@ -132,3 +143,56 @@ def test_outdated_images_are_counted_and_listed_in_pages(store: Store, database:
     assert store.outdated((-1, ""), 2) == [(1, "a.1"), (1, "a.2")]
     assert store.outdated((1, "a.2"), 2) == [(1, "b.1")]
     assert store.outdated((-1, ""), 9, "b.", "b/") == [(1, "b.1")]
+
+
+def test_a_label_stays_until_another_one_is_set(store: SqliteImageStore) -> None:
+    def label() -> str | None:
+        stored = store.find("a")
+        assert stored is not None
+        return stored.label
+
+    store.add("a", features(1), 10, "nas: one.jpg")
+    assert label() == "nas: one.jpg"
+    store.replace("a", features(2), 11)
+    assert label() == "nas: one.jpg"
+    store.replace("a", features(3), 12, "nas: two.jpg")
+    assert label() == "nas: two.jpg"
+    moment = store.position().moment
+    assert store.set_label("a", None).label is None
+    assert (label(), store.position().moment) == (None, moment)
+    with pytest.raises(NotFound):
+        store.set_label("b", "x")
+
+
+def test_each_change_is_counted(store: SqliteImageStore) -> None:
+    positions = [store.position()]
+    for change in (
+        lambda: store.add("a", features(1), 10),
+        lambda: store.replace("a", features(2), 11),
+        lambda: store.set_label("a", "x"),
+        lambda: store.remove("a"),
+    ):
+        change()
+        positions.append(store.position())
+    changes = [each.changes for each in positions]
+    assert changes == sorted(set(changes))
+    assert [each.moment for each in positions] == [0, 10, 11, 11, 11]
+    assert {each.history for each in positions} == {""}
+
+
+def test_the_images_of_others_are_listed_in_the_order_of_their_moments(
+    store: SqliteImageStore,
+) -> None:
+    for moment, image_id in enumerate(("b.1", "a.1", "a2.1", "c.1"), 1):
+        store.add(image_id, features(moment), moment)
+    assert [each.image_id for each in store.others_after(0, "a.", 9)] == ["b.1", "a2.1", "c.1"]
+    assert [each.image_id for each in store.others_after(1, "a.", 1)] == ["a2.1"]
+    assert store.count() == 4
+
+
+def test_a_page_start_is_remembered_after_its_image_is_gone(store: SqliteImageStore) -> None:
+    stored = store.add("a", features(1), 10)
+    assert store.page_start("a") is None
+    store.remember_page_start(stored)
+    store.remove("a")
+    assert store.page_start("a") == 10

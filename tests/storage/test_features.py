@@ -11,16 +11,16 @@ import pytest
 
 from snoopsync.decoding.evidence import FileEvidence
 from snoopsync.decoding.features import Features, Thumbnail
-from snoopsync.embedded.database import connect
-from snoopsync.embedded.rows import (
+from snoopsync.storage.features import (
     FEATURES_COLUMNS,
-    FEATURES_TABLES,
     IMAGE_COLUMNS,
     SMALL_COLUMNS,
     features_from,
     image_values,
     small_values,
 )
+from snoopsync.storage.sqlite.image_rows import FEATURES_TABLES
+from snoopsync.storage.sqlite.schema import connect
 from tests.embedded.helpers import features
 
 

@@ -1,4 +1,4 @@
-"""Converts the features of a picture to columns of the database, and back."""
+"""Converts the features of a picture to columns of the tables ``image`` and ``small``, and back."""
 
 from __future__ import annotations
 
@@ -32,9 +32,8 @@ _FIELDS = {"thumbnail": "digest", "inside": "inner"}
 IMAGE_COLUMNS = (*_FEATURES, "evidence", "feed")
 SMALL_COLUMNS = (*_THUMBNAIL, "frames")
 
-#: The columns of ``FEATURES_TABLES`` that ``features_from`` reads.
+#: The columns of both tables, joined, that ``features_from`` reads.
 FEATURES_COLUMNS = ", ".join((*_FEATURES, "evidence", *SMALL_COLUMNS))
-FEATURES_TABLES = "image LEFT JOIN small ON small.moment = image.moment"
 
 
 def image_values(features: Features) -> list[Any]:

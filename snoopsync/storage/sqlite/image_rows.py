@@ -1,15 +1,14 @@
-"""One stored image: its row in the tables, and the changes of the row."""
+"""The row of one image, and its changes."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from snoopsync.core.errors import Conflict, NotFound
 from snoopsync.decoding.features import FEED_VERSION, Features
-from snoopsync.embedded.rows import (
+from snoopsync.storage.features import (
     FEATURES_COLUMNS,
     IMAGE_COLUMNS,
     SMALL_COLUMNS,
@@ -17,67 +16,14 @@ from snoopsync.embedded.rows import (
     image_values,
     small_values,
 )
+from snoopsync.storage.images import DescribedImage, StoredImage, image_not_found
 
 #: The columns of a ``StoredImage``, and those of a ``DescribedImage``.
-STORED = "image.moment, id, sha256, coalesce(mark, image.moment), feed"
+STORED = "image.moment, id, sha256, coalesce(mark, image.moment), feed, label"
 DESCRIBED = f"{STORED}, {FEATURES_COLUMNS}"
-STORED_COUNT = 5
+_STORED_COUNT = 6
 
-
-@dataclass(frozen=True, slots=True)
-class StoredImage:
-    """One stored image, without its features."""
-
-    moment: int
-    image_id: str
-    sha256: bytes
-    mark: int = 0
-    version: int = FEED_VERSION
-
-    @property
-    def is_outdated(self) -> bool:
-        """Whether an older version described the image."""
-        return self.version < FEED_VERSION
-
-
-@dataclass(frozen=True, slots=True)
-class DescribedImage:
-    """An image with the features that the version ``stored.version`` extracted."""
-
-    stored: StoredImage
-    features: Features
-
-
-@dataclass(frozen=True, slots=True)
-class Copies:
-    """Images with the same bytes. ``first``: the first two of them."""
-
-    first: tuple[StoredImage, ...]
-    count: int
-
-    def besides(self, image_id: str | None) -> tuple[StoredImage | None, int]:
-        """The first one but that image, which must be one of them, and how many there are but that
-        image."""
-        named = next((each for each in self.first if each.image_id != image_id), None)
-        return named, self.count - (image_id is not None)
-
-
-#: The version and the ID of an outdated image. Outdated images are listed in this order.
-OutdatedKey = tuple[int, str]
-
-#: An image's mark, its code, and its code without borders (empty if it has none). This is a plain
-#: tuple, as SQLite returns it, because the first search may read a million of them.
-StoredCodes = tuple[int, bytes, bytes]
-
-
-def id_taken(image_id: str) -> Conflict:
-    """The error for an ID that another image has."""
-    return Conflict(f"an image with the ID {image_id!r} already exists", status=409)
-
-
-def image_not_found(image_id: str) -> NotFound:
-    """The error for an ID that no image has."""
-    return NotFound(f"no image has the ID {image_id!r}", status=404)
+FEATURES_TABLES = "image LEFT JOIN small ON small.moment = image.moment"
 
 
 def find_row(connection: sqlite3.Connection, image_id: str) -> StoredImage | None:
@@ -86,21 +32,28 @@ def find_row(connection: sqlite3.Connection, image_id: str) -> StoredImage | Non
 
 
 def insert_row(
-    connection: sqlite3.Connection, image_id: str, features: Features, now: int
+    connection: sqlite3.Connection,
+    image_id: str,
+    features: Features,
+    now: int,
+    label: str | None,
 ) -> StoredImage:
     moment = _next_moment(connection, now)
     _insert_into(
         connection,
         "image",
-        ("moment", "id", *IMAGE_COLUMNS),
-        (moment, image_id, *image_values(features)),
+        ("moment", "id", "label", *IMAGE_COLUMNS),
+        (moment, image_id, label, *image_values(features)),
     )
     _insert_thumbnail(connection, moment, features)
-    return StoredImage(moment, image_id, features.sha256, moment, FEED_VERSION)
+    return StoredImage(moment, image_id, features.sha256, moment, FEED_VERSION, label)
 
 
 def describe_row(
-    connection: sqlite3.Connection, stored: StoredImage, features: Features, now: int
+    connection: sqlite3.Connection,
+    stored: StoredImage,
+    features: Features,
+    now: int,
 ) -> StoredImage:
     """Replace an image's features with new features of the same bytes."""
     mark = _next_moment(connection, now)
@@ -116,7 +69,9 @@ def describe_row(
 
 
 def _next_moment(connection: sqlite3.Connection, now: int) -> int:
-    connection.execute("UPDATE collection SET moment = max(moment + 1, ?)", (now,))
+    connection.execute(
+        "UPDATE collection SET moment = max(moment + 1, ?), changes = changes + 1", (now,)
+    )
     (moment,) = connection.execute("SELECT moment FROM collection").fetchone()
     return int(moment)
 
@@ -145,8 +100,19 @@ def delete_row(connection: sqlite3.Connection, image_id: str) -> StoredImage:
         raise image_not_found(image_id)
     connection.execute("DELETE FROM image WHERE moment = ?", (stored.moment,))
     connection.execute("DELETE FROM small WHERE moment = ?", (stored.moment,))
+    connection.execute("UPDATE collection SET changes = changes + 1")
     return stored
 
 
+def label_row(connection: sqlite3.Connection, image_id: str, label: str | None) -> StoredImage:
+    """Set the label of an image."""
+    stored = find_row(connection, image_id)
+    if stored is None:
+        raise image_not_found(image_id)
+    connection.execute("UPDATE image SET label = ? WHERE moment = ?", (label, stored.moment))
+    connection.execute("UPDATE collection SET changes = changes + 1")
+    return replace(stored, label=label)
+
+
 def described_image(row: Sequence[Any]) -> DescribedImage:
-    return DescribedImage(StoredImage(*row[:STORED_COUNT]), features_from(row[STORED_COUNT:]))
+    return DescribedImage(StoredImage(*row[:_STORED_COUNT]), features_from(row[_STORED_COUNT:]))

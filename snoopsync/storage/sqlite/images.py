@@ -1,69 +1,61 @@
-"""The images of an embedded collection in SQLite.
-
-An image's ``moment`` is the time when its bytes last changed, as Unix time in microseconds. No
-moment is used twice, and each is larger than all earlier ones, whatever the clock does. The moment
-is both the image's time and its position in the listing. ``collection.moment`` is the last moment
-that was used.
-
-The ``mark`` of an image shows an index what is new. It equals the moment until a newer version
-describes the image again. Then the image gets a new mark from the same series, and keeps its
-moment.
-
-The ``version`` of an image (the column ``feed``) is the version of snoopsync's codes that described
-the image: ``features.FEED_VERSION`` at that time. Images that different versions described can only
-be compared by their bytes.
-"""
+"""The images of a collection in an SQLite file."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
 import threading
+from array import array
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from snoopsync.core.errors import Conflict
 from snoopsync.core.protocol import IdRange
 from snoopsync.decoding.features import CODE_BYTES, FEED_VERSION, Features
-from snoopsync.embedded import database
-from snoopsync.embedded.rows import FEATURES_TABLES
-from snoopsync.embedded.stored import (
-    DESCRIBED,
-    STORED,
+from snoopsync.runtime.sqlite import transaction
+from snoopsync.storage.images import (
     Copies,
     DescribedImage,
     OutdatedKey,
+    Position,
     StoredCodes,
     StoredImage,
+    id_taken,
+    image_not_found,
+    other_bytes,
+)
+from snoopsync.storage.sqlite import schema
+from snoopsync.storage.sqlite.image_rows import (
+    DESCRIBED,
+    FEATURES_TABLES,
+    STORED,
     delete_row,
     describe_row,
     described_image,
     find_row,
-    id_taken,
-    image_not_found,
     insert_row,
+    label_row,
 )
-from snoopsync.runtime.sqlite import transaction
 
 _ROWS_PER_BLOCK = 5_000
+_CODES_PER_BLOCK = 4_096
+
+#: How many starts of pages are remembered. Only one process serves a file.
+_MAX_PAGE_STARTS = 10_000
 
 #: No moment is larger than this.
 _END_OF_TIME = 2**63 - 1
 
 
-class Store:
-    """The images of one collection. Several threads and processes may use it.
-
-    A change is durable when the method returns. Methods raise ``Unavailable`` if the database
-    can't be read or written.
-    """
+class SqliteImageStore:
+    """An ``ImageStore`` in a file."""
 
     def __init__(
         self,
         path: Path,
         new_id: Callable[[], str],
-        busy_seconds: float = database.BUSY_SECONDS,
+        busy_seconds: float = schema.BUSY_SECONDS,
     ) -> None:
         """Opens the database. If it does not exist, creates it with access for this user only, and
         with an ID from ``new_id``. ``busy_seconds``: how long a change waits for another
@@ -72,15 +64,21 @@ class Store:
         self._busy_seconds = busy_seconds
         # With two locks, no search waits for the disk while an image is added.
         self._writing, self._reading = threading.Lock(), threading.Lock()
-        with database.translated(path):
-            self._writer = database.connect(path, busy_seconds)
+        #: The moment of each image that a page named as the start of the next page, by its ID.
+        self._page_starts: OrderedDict[str, int] = OrderedDict()
+        with schema.translated(path):
+            self._writer = schema.connect(path, busy_seconds)
             try:
-                #: The collection's ID, created with the database.
-                self.collection_id = database.collection_id(self._writer, new_id)
-                self._reader = database.connect(path, busy_seconds)
+                self._collection_id = schema.collection_id(self._writer, new_id)
+                self._reader = schema.connect(path, busy_seconds)
             except BaseException:
                 self._writer.close()
                 raise
+
+    @property
+    def collection_id(self) -> str:
+        """The collection's ID, which was created with the database."""
+        return self._collection_id
 
     def close(self) -> None:
         """Close the database. A second call does nothing."""
@@ -88,38 +86,46 @@ class Store:
             self._reader.close()
             self._writer.close()
 
-    def add(self, image_id: str, features: Features, now: int) -> StoredImage:
-        """Store a new image at ``now`` (microseconds). Raises ``Conflict`` if the ID is taken."""
+    def add(
+        self, image_id: str, features: Features, now: int, label: str | None = None
+    ) -> StoredImage:
+        """As in ``ImageStore``."""
         with self._write_transaction() as writer:
             if find_row(writer, image_id) is not None:
                 raise id_taken(image_id)
-            return insert_row(writer, image_id, features, now)
+            return insert_row(writer, image_id, features, now, label)
 
     def replace(
-        self, image_id: str, features: Features, now: int
+        self, image_id: str, features: Features, now: int, label: str | None = None
     ) -> tuple[StoredImage, StoredImage]:
-        """Store other features for this image. Returns the image before and after the change. The
-        image keeps its moment if its bytes are the same and an older version described them. Raises
-        ``NotFound``."""
+        """As in ``ImageStore``."""
         with self._write_transaction() as writer:
-            stored = find_row(writer, image_id)
-            if stored is not None and stored.is_outdated and stored.sha256 == features.sha256:
-                return stored, describe_row(writer, stored, features, now)
-            return delete_row(writer, image_id), insert_row(writer, image_id, features, now)
+            before = find_row(writer, image_id)
+            if before is None:
+                raise image_not_found(image_id)
+            if not before.is_outdated or before.sha256 != features.sha256:
+                delete_row(writer, image_id)
+                label = before.label if label is None else label
+                return before, insert_row(writer, image_id, features, now, label)
+            after = describe_row(writer, before, features, now)
+            return before, after if label is None else label_row(writer, image_id, label)
 
     def renew(self, image_id: str, features: Features, now: int) -> tuple[StoredImage, StoredImage]:
-        """Store the features that this version extracted from an image's bytes. Returns the image
-        before and after the change. Changes nothing if this version already described the image.
-        Raises ``NotFound``, and ``Conflict`` if the image has other bytes."""
+        """As in ``ImageStore``."""
         with self._write_transaction() as writer:
             stored = find_row(writer, image_id)
             if stored is None:
                 raise image_not_found(image_id)
             if stored.sha256 != features.sha256:
-                raise Conflict(f"the image {image_id!r} has other bytes", status=409)
+                raise other_bytes(image_id)
             if not stored.is_outdated:
                 return stored, stored
             return stored, describe_row(writer, stored, features, now)
+
+    def set_label(self, image_id: str, label: str | None) -> StoredImage:
+        """As in ``ImageStore``."""
+        with self._write_transaction() as writer:
+            return label_row(writer, image_id, label)
 
     def remove(self, image_id: str) -> StoredImage:
         """Remove this image. Returns the removed image. Raises ``NotFound``."""
@@ -150,6 +156,19 @@ class Store:
             )
             return [StoredImage(*row) for row in rows]
 
+    def remember_page_start(self, stored: StoredImage) -> None:
+        """Remember the moment of an image that a page named as the start of the next page."""
+        with self._reading:
+            self._page_starts[stored.image_id] = stored.moment
+            self._page_starts.move_to_end(stored.image_id)
+            if len(self._page_starts) > _MAX_PAGE_STARTS:
+                self._page_starts.popitem(last=False)
+
+    def page_start(self, image_id: str) -> int | None:
+        """As in ``ImageStore``."""
+        with self._reading:
+            return self._page_starts.get(image_id)
+
     def walk(self) -> Iterator[list[tuple[int, str]]]:
         """The moment and ID of every image, newest first, in blocks.
 
@@ -157,8 +176,8 @@ class Store:
         have no effect.
         """
         with (
-            database.translated(self._path),
-            closing(database.connect(self._path, self._busy_seconds)) as connection,
+            schema.translated(self._path),
+            closing(schema.connect(self._path, self._busy_seconds)) as connection,
         ):
             rows = connection.execute("SELECT moment, id FROM image ORDER BY moment DESC")
             while block := rows.fetchmany(_ROWS_PER_BLOCK):
@@ -174,6 +193,28 @@ class Store:
                 (after, most),
             ).fetchone()
         return IdRange(ids, last if count == most else None)
+
+    def others_after(self, moment: int, owner: str, count: int) -> list[StoredImage]:
+        """As in ``ImageStore``."""
+        with self._read_connection() as reader:
+            rows = reader.execute(
+                f"SELECT {STORED} FROM image WHERE moment > :moment"
+                " AND substr(id, 1, length(:owner)) <> :owner ORDER BY moment LIMIT :count",
+                {"moment": moment, "owner": owner, "count": count},
+            )
+            return [StoredImage(*row) for row in rows]
+
+    def count(self) -> int:
+        """The number of images."""
+        with self._read_connection() as reader:
+            (count,) = reader.execute("SELECT count(*) FROM image").fetchone()
+        return int(count)
+
+    def position(self) -> Position:
+        """As in ``ImageStore``. A file has one history."""
+        with self._read_connection() as reader:
+            changes, moment = reader.execute("SELECT changes, moment FROM collection").fetchone()
+        return Position("", int(changes), int(moment))
 
     def marks_of_same_picture(self, features: Features, version: int) -> list[int]:
         """The marks of the images that are the same picture: those with the same bytes, and those
@@ -217,12 +258,6 @@ class Store:
                 },
             )
             return [StoredImage(*row) for row in rows]
-
-    def data_version(self) -> int:
-        """A number that changes with each change of the database, also by another process."""
-        with self._read_connection() as reader:
-            (version,) = reader.execute("PRAGMA data_version").fetchone()
-        return int(version)
 
     def copies(self, sha256: bytes, owner: str) -> Copies:
         """The images with these bytes. Those whose ID does not begin with ``owner`` come first."""
@@ -272,20 +307,32 @@ class Store:
             )
             return [StoredImage(*row) for row in rows]
 
-    def codes_after(self, mark: int, count: int, version: int) -> list[StoredCodes]:
-        """The codes of up to ``count`` images that ``version`` described, in ascending order of
-        their marks, beginning after ``mark``. Images without codes are left out."""
+    def codes_after(self, mark: int, version: int) -> Iterator[StoredCodes]:
+        """As in ``ImageStore``. The lock is released between two blocks."""
         codes = "substr(codes, 1, :bytes), ifnull(substr(trimmed, 1, :bytes), x'') FROM image"
         # The unary plus keeps SQLite from using the index of versions, which would need a sort.
         which = "+feed = :version AND codes != x''"
-        with self._read_connection() as reader:
-            rows = reader.execute(
-                f"SELECT moment, {codes} WHERE moment > :mark AND mark IS NULL AND {which}"
-                f" UNION ALL SELECT mark, {codes} WHERE mark > :mark AND {which}"
-                " ORDER BY 1 LIMIT :count",
-                {"bytes": CODE_BYTES, "mark": mark, "version": version, "count": count},
+        query = (
+            f"SELECT moment, {codes} WHERE moment > :mark AND mark IS NULL AND {which}"
+            f" UNION ALL SELECT mark, {codes} WHERE mark > :mark AND {which}"
+            " ORDER BY 1 LIMIT :count"
+        )
+        values = {"bytes": CODE_BYTES, "version": version, "count": _CODES_PER_BLOCK}
+        while True:
+            with self._read_connection() as reader:
+                rows = reader.execute(query, {**values, "mark": mark}).fetchall()
+            if not rows:
+                return
+            marks, codes_of, trimmed = zip(*rows, strict=True)
+            bordered = [each for each, code in zip(marks, trimmed, strict=True) if code]
+            mark = marks[-1]
+            yield StoredCodes(
+                mark,
+                array("q", marks).tobytes(),
+                b"".join(codes_of),
+                array("q", bordered).tobytes(),
+                b"".join(trimmed),
             )
-            return rows.fetchall()
 
     def has_other_versions(self, version: int) -> bool:
         """Whether another version than ``version`` described any image."""
@@ -330,10 +377,10 @@ class Store:
 
     @contextmanager
     def _write_transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._writing, database.translated(self._path), transaction(self._writer):
+        with self._writing, schema.translated(self._path), transaction(self._writer):
             yield self._writer
 
     @contextmanager
     def _read_connection(self) -> Iterator[sqlite3.Connection]:
-        with self._reading, database.translated(self._path):
+        with self._reading, schema.translated(self._path):
             yield self._reader

@@ -1,0 +1,21 @@
+"""Opens the embedded collection in a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from snoopsync.embedded.collection import EmbeddedCollection, random_id
+from snoopsync.storage.sqlite.images import SqliteImageStore
+from snoopsync.storage.sqlite.schema import BUSY_SECONDS
+
+
+def open_embedded(
+    path: Path, *, busy_seconds: float = BUSY_SECONDS, **options: Any
+) -> EmbeddedCollection:
+    """The collection in this file. A missing file is created with access for this user only.
+
+    ``busy_seconds``: how long a change waits for another process. ``options`` are those of
+    ``EmbeddedCollection``. Raises ``Unavailable`` if the file can't be used.
+    """
+    return EmbeddedCollection(SqliteImageStore(path, random_id, busy_seconds), **options)

@@ -1,0 +1,149 @@
+"""The interface of all collections of a service and of their keys, which each engine implements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from snoopsync.core.errors import Refused, SnoopsyncError, Unavailable
+from snoopsync.storage.images import ImageStore
+
+#: The largest difference between a signature's date and the service's clock.
+WINDOW_SECONDS = 15 * 60.0
+
+#: The largest number of signatures that are stored for one key: about 20 MB of memory, or 220
+#: changes per second for the whole time. Only a key with more changes must wait.
+MAX_SIGNATURES_PER_KEY = 200_000
+
+#: The longest wait for a key with too many changes.
+_LONGEST_WAIT_SECONDS = 60.0
+
+_LONGEST_NAME = 100
+
+
+@dataclass(frozen=True, slots=True)
+class HostedCollection:
+    """A collection of a service."""
+
+    collection_id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """The public half of a key pair. Times are Unix seconds. ``revoked_at`` is ``None`` for a valid
+    key, ``last_used_at`` for one that was never used. ``label``: a name for people."""
+
+    public_key: str
+    collection_id: str
+    collection_name: str
+    created_at: float
+    revoked_at: float | None = None
+    label: str | None = None
+    last_used_at: float | None = None
+
+
+class SignatureHistory(Protocol):
+    """The signatures that were accepted, until their date is too old anyway."""
+
+    @property
+    def remembers_since(self) -> float:
+        """The Unix time (seconds) since which every signature is remembered."""
+        ...
+
+    def accept(self, public_key: str, signature: str, sent_at: float, now: float) -> None:
+        """Remember a signature, which was sent at ``sent_at``. Times are Unix seconds. Raises
+        ``Unavailable`` if it is remembered already (425), or if this key has too many (429)."""
+
+
+class Hosting(Protocol):
+    """All collections of a service: which key may use which collection. For any number of threads,
+    processes and machines. Each call sees all earlier changes.
+
+    Methods raise ``SnoopsyncError`` if the database can't be read or written.
+    """
+
+    @property
+    def signatures(self) -> SignatureHistory:
+        """The signatures that the service has accepted."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """Where the collections are stored, for people. Without any password."""
+        ...
+
+    def close(self) -> None:
+        """Release what this object holds."""
+
+    def require_master_key(self, fingerprint: str) -> None:
+        """Remember the fingerprint of the master key. Raises ``SnoopsyncError`` if the keys were
+        created with another one."""
+
+    def add_key(self, name: str, label: str | None = None) -> Key:
+        """Add a key pair for the collection of this name, which is created if it does not exist.
+        Raises ``Refused`` for an invalid name or label."""
+        ...
+
+    def revoke(self, public_key: str) -> bool:
+        """Revoke this key. Returns whether it was valid."""
+        ...
+
+    def record_use(self, public_key: str, at: float) -> None:
+        """Store when the key was last used (Unix seconds)."""
+
+    def all_keys(self) -> Sequence[Key]:
+        """All keys, also revoked ones, oldest first."""
+        ...
+
+    def collection_for(self, public_key: str) -> HostedCollection | None:
+        """The collection of this key; ``None`` for an unknown or revoked key."""
+        ...
+
+    def collections(self) -> Sequence[HostedCollection]:
+        """All collections, by name."""
+        ...
+
+    def images(self, hosted: HostedCollection) -> ImageStore:
+        """The images of this collection. The caller closes the store."""
+        ...
+
+
+def checked_name(name: str) -> str:
+    """The name of a collection without spaces around it. Raises ``Refused`` for an invalid one."""
+    name = name.strip()
+    if not 1 <= len(name) <= _LONGEST_NAME or not name.isprintable():
+        raise Refused(f"the name of a collection must be a text of 1 to {_LONGEST_NAME} characters")
+    return name
+
+
+def checked_label(label: str | None) -> str | None:
+    """The label of a key without spaces around it. Raises ``Refused`` for an invalid one."""
+    if label is None:
+        return None
+    label = label.strip()
+    if len(label) > _LONGEST_NAME or not label.isprintable():
+        raise Refused(f"the label of a key must be a text of up to {_LONGEST_NAME} characters")
+    return label or None
+
+
+def other_master_key(where: str) -> SnoopsyncError:
+    """The error of a service that has another master key than the one that created the keys."""
+    return SnoopsyncError(
+        f"the keys of {where} were created with another master key: give this node the same one"
+    )
+
+
+def send_again(reason: str) -> Unavailable:
+    """The error for a signature that cannot be accepted, although it is valid."""
+    return Unavailable(f"{reason}: send it again with a new date", status=425, retry_after=1.0)
+
+
+def too_many_changes(most: int, wait_seconds: float) -> Unavailable:
+    """The error for a key that has sent too many changes."""
+    return Unavailable(
+        f"this key has sent {most} changes within the last half hour, which is the limit",
+        status=429,
+        retry_after=min(max(1.0, wait_seconds), _LONGEST_WAIT_SECONDS),
+    )

@@ -21,6 +21,7 @@ from tests.support.deep import deep_below, write_in
 from tests.support.documentation import undocumented
 from tests.support.losing import Playground
 from tests.support.postbox import Postbox
+from tests.support.postgres import FAST, Cluster, running_cluster, why_not
 from tests.support.process import Installation
 from tests.support.queue_limit import usual_queue
 from tests.support.watching import Alarm, Follower
@@ -51,6 +52,15 @@ def pytest_xdist_auto_num_workers() -> int | None:
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
         return None  # xdist uses this number
     return min(2 * len(os.sched_getaffinity(0)), MOST_WORKERS)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A PostgreSQL server for all tests of this process. Each takes a database of its own."""
+    if (reason := why_not()) is not None:
+        pytest.skip(reason)
+    with running_cluster(**FAST) as cluster:
+        yield cluster
 
 
 @pytest.fixture(autouse=True)

@@ -6,13 +6,15 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 from rich.table import Table
 
 from snoopsync.cli.context import Context, json_option
+from snoopsync.cli.hiding import hide_password
 from snoopsync.cli.json_lines import print_json
 from snoopsync.config.directories import no_home, state_directory
 from snoopsync.config.settings import LogConfig
@@ -25,9 +27,14 @@ from snoopsync.log import setup as logs
 
 if TYPE_CHECKING:
     # Late, because it loads SQLite.
+    from snoopsync.server.storage import Location
     from snoopsync.storage.hosting import Key
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+#: The environment variable with the address of the database.
+DATABASE_VARIABLE = "SNOOPSYNC_DATABASE"
 
 
 def _default_data() -> Path:
@@ -41,14 +48,48 @@ def _default_data() -> Path:
     return directory / "hosted"
 
 
-def _data_option(command: Command) -> Command:
-    return click.option(
-        "--data",
-        type=click.Path(file_okay=False, path_type=Path),
-        default=_default_data,
-        show_default="~/.local/state/snoopsync/hosted",
-        help="The directory with the collections and keys.",
-    )(command)
+def _location_options(command: Command) -> Command:
+    """The options that say where collections are stored, as one argument ``location``."""
+
+    @wraps(command)
+    def with_location(
+        *arguments: Any, data: Path, database: str | None, master_key: Path | None, **options: Any
+    ) -> Any:
+        location = _location(data, database, master_key)
+        return command(*arguments, location=location, **options)
+
+    options = (
+        click.option(
+            "--data",
+            type=click.Path(file_okay=False, path_type=Path),
+            default=_default_data,
+            show_default="~/.local/state/snoopsync/hosted",
+            help="The directory with the collections and keys; with --database, only what a node"
+            " needs of its own.",
+        ),
+        click.option(
+            "--database",
+            metavar="URL",
+            envvar=DATABASE_VARIABLE,
+            help="The PostgreSQL database with the collections and keys: postgresql://USER@HOST/NAME."
+            f" Also ${DATABASE_VARIABLE}.",
+        ),
+        click.option(
+            "--master-key",
+            type=click.Path(dir_okay=False, path_type=Path),
+            help="The file with the master key, which all nodes share.",
+        ),
+    )
+    decorated: Any = with_location
+    for option in reversed(options):
+        decorated = option(decorated)
+    return cast("Command", decorated)
+
+
+def _location(data: Path, database: str | None, master_key: Path | None) -> Location:
+    from snoopsync.server.storage import Location
+
+    return Location(data, database, master_key)
 
 
 def _address(_context: click.Context, _option: click.Parameter, text: str) -> Address:
@@ -67,7 +108,7 @@ def _address(_context: click.Context, _option: click.Parameter, text: str) -> Ad
     metavar="HOST:PORT",
     help="The address to listen on.",
 )
-@_data_option
+@_location_options
 @click.option(
     "--certificate",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -89,7 +130,7 @@ def _address(_context: click.Context, _option: click.Parameter, text: str) -> Ad
 def serve(
     click_context: click.Context,
     listen: Address,
-    data: Path,
+    location: Location,
     certificate: Path | None,
     key: Path | None,
     workers: int,
@@ -99,37 +140,67 @@ def serve(
     Create the keys for a collection with: snoopsync keys add NAME.
     """
     if click_context.invoked_subcommand is not None:
-        click_context.default_map = {click_context.invoked_subcommand: {"data": data}}
+        given = {"data": location.data, "database": location.database}
+        click_context.default_map = {click_context.invoked_subcommand: given}
         return Exit.OK
     if (certificate is None) != (key is None):
         raise click.UsageError("--certificate and --key must be used together")
     context: Context = click_context.obj
     _start_logging(context)
     _require_extra()
+    if location.database is not None:
+        from snoopsync.server.storage import require_postgres
+
+        require_postgres()
+        hide_password(location.database)
     # Imported late: only this command needs the libraries.
     from snoopsync.server.main import serve as run
 
     with logs.in_background():
-        run(data, listen, certificate=certificate, key=key, decoders=workers)
+        run(location, listen, certificate=certificate, key=key, decoders=workers)
     return Exit.OK
 
 
 @serve.command(short_help="Back up the collections and keys.")
 @click.argument("target", type=click.Path(path_type=Path))
-@_data_option
+@_location_options
 @click.pass_obj
-def backup(context: Context, target: Path, data: Path) -> Exit:
+def backup(context: Context, target: Path, location: Location) -> Exit:
     """Copy the collections and keys into the new directory TARGET.
 
-    Works while the service runs.
+    Works while the service runs. For a database, use pg_dump.
     """
+    if location.database is not None:
+        raise click.UsageError("back up the database with pg_dump, and the file of the master key")
     from snoopsync.server.backup import back_up
 
-    count = back_up(data, target)
+    count = back_up(location.data, target)
     context.out.print(
         f"copied {counted(count, 'collection')} and the keys to {printable(str(target))}",
         highlight=False,
     )
+    return Exit.OK
+
+
+@serve.command(short_help="Create or upgrade the tables of a database.")
+@click.option(
+    "--database",
+    metavar="URL",
+    envvar=DATABASE_VARIABLE,
+    required=True,
+    help="The PostgreSQL database, with a role that may create tables.",
+)
+@click.option("--grant", metavar="ROLE", help="The role of the nodes, which may only change rows.")
+@click.pass_obj
+def schema(context: Context, database: str, grant: str | None) -> Exit:
+    """Create or upgrade the tables of a PostgreSQL database.
+
+    The nodes do this by themselves if their role may. With --grant, their role needs no right but
+    to read and change rows.
+    """
+    from snoopsync.server.storage import prepare_database
+
+    context.out.print(prepare_database(database, grant), highlight=False)
     return Exit.OK
 
 
@@ -141,14 +212,14 @@ def keys() -> None:
 @keys.command(short_help="Create a key pair for a collection.")
 @click.argument("name")
 @click.option("--label", metavar="TEXT", help="A name for the key, which `keys list` shows.")
-@_data_option
+@_location_options
 @json_option
 @click.pass_obj
-def add(context: Context, name: str, label: str | None, data: Path, as_json: bool) -> Exit:
+def add(context: Context, name: str, label: str | None, location: Location, as_json: bool) -> Exit:
     """Create a key pair for the collection NAME, and the collection if it does not exist."""
     from snoopsync.server.storage import open_storage
 
-    with open_storage(data) as storage:
+    with open_storage(location) as storage:
         try:
             key = storage.hosting.add_key(name, label)
         except Refused as error:
@@ -169,14 +240,14 @@ def add(context: Context, name: str, label: str | None, data: Path, as_json: boo
 
 
 @keys.command(name="list")
-@_data_option
+@_location_options
 @json_option
 @click.pass_obj
-def list_keys(context: Context, data: Path, as_json: bool) -> Exit:
+def list_keys(context: Context, location: Location, as_json: bool) -> Exit:
     """List the public keys."""
     from snoopsync.server.storage import open_hosting
 
-    with open_hosting(data) as hosting:
+    with open_hosting(location) as hosting:
         known = hosting.all_keys()
     if as_json:
         print_json(_key_json(key) for key in known)
@@ -187,13 +258,13 @@ def list_keys(context: Context, data: Path, as_json: bool) -> Exit:
 
 @keys.command()
 @click.argument("public_key")
-@_data_option
+@_location_options
 @click.pass_obj
-def revoke(context: Context, public_key: str, data: Path) -> Exit:
+def revoke(context: Context, public_key: str, location: Location) -> Exit:
     """Revoke PUBLIC_KEY, with immediate effect. Its collection stays."""
     from snoopsync.server.storage import open_hosting
 
-    with open_hosting(data) as hosting:
+    with open_hosting(location) as hosting:
         if not hosting.revoke(public_key):
             raise click.ClickException(f"unknown or revoked key: {printable(public_key)}")
     context.out.print("revoked")

@@ -19,7 +19,7 @@ from snoopsync.server.app import Application
 from snoopsync.server.certificate import certificate_warning
 from snoopsync.server.operations import BASE
 from snoopsync.server.signature import Verifier
-from snoopsync.server.storage import open_storage_to_serve
+from snoopsync.server.storage import Location, open_storage_to_serve
 from snoopsync.server.tenants import Tenants
 from snoopsync.server.uploads import RequestLimits
 from snoopsync.version import __version__
@@ -31,19 +31,19 @@ _WANTED_FILES = 16384
 
 
 def serve(
-    data: Path,
+    location: Location,
     address: Address,
     *,
     certificate: Path | None = None,
     key: Path | None = None,
     decoders: int,
 ) -> None:
-    """Serve the collections of this directory until SIGTERM or SIGINT. Raises ``SnoopsyncError``,
-    and ``UnsafeDirectory`` if other users can write in the directory."""
+    """Serve the collections until SIGTERM or SIGINT. Raises ``SnoopsyncError``, and
+    ``UnsafeDirectory`` if other users can write in the data directory."""
     systemd = SystemdNotifier(os.environ)
     _raise_file_limit()
     with ExitStack() as stack:
-        storage = stack.enter_context(open_storage_to_serve(data))
+        storage = stack.enter_context(open_storage_to_serve(location))
         listener = stack.enter_context(closing(http.open_listener(address)))
         pool = stack.enter_context(closing(Decoders(decoders)))
         verifier = Verifier(storage.master_key.secret_of, storage.hosting.signatures)

@@ -24,6 +24,9 @@ from snoopsync.runtime.owned_directory import own_directory, require_own_files
 #: The systemd credential with the master key.
 CREDENTIAL = "snoopsync-master-key"
 
+#: The environment variable with the master key.
+VARIABLE = "SNOOPSYNC_MASTER_KEY"
+
 _FILE = "master.key"
 _BYTES = 32
 _FINGERPRINT = b"snoopsync master key"
@@ -51,18 +54,40 @@ class MasterKey:
         return base64.b32encode(digest).decode().rstrip("=").lower()
 
 
-def load_master_key(data: Path, environ: Mapping[str, str]) -> MasterKey:
-    """Return the master key of a data directory: the systemd credential, else its file, which is
-    created if it does not exist. Raises ``SnoopsyncError``, and ``UnsafeDirectory`` if other users
-    can write in the directory."""
+def load_master_key(
+    data: Path,
+    environ: Mapping[str, str],
+    *,
+    given: Path | None = None,
+    may_create: bool = True,
+) -> MasterKey:
+    """Return the master key: from the file ``given``, the environment, the systemd credential, else
+    from the file in the data directory, which is created if it does not exist and ``may_create``.
+    Raises ``SnoopsyncError``, and ``UnsafeDirectory`` if other users can write in the directory."""
+    if given is not None:
+        return _read_private(given)
+    if text := environ.get(VARIABLE):
+        return _parsed(text, f"${VARIABLE}")
     directory = environ.get("CREDENTIALS_DIRECTORY")
     if directory:
         with suppress(FileNotFoundError):
             return _read(Path(directory) / CREDENTIAL)
     path = own_directory(data) / _FILE
     require_own_files([path])
+    if not may_create and not path.exists():
+        raise SnoopsyncError(
+            f"the keys were created with a master key that this machine does not have: copy it to"
+            f" {path}, or name its file with --master-key"
+        )
     try:
         _create(path)
+    except OSError as error:
+        raise SnoopsyncError(f"{path}: {error.strerror}") from None
+    return _read_private(path)
+
+
+def _read_private(path: Path) -> MasterKey:
+    try:
         mode = path.stat().st_mode
     except OSError as error:
         raise SnoopsyncError(f"{path}: {error.strerror}") from None
@@ -93,13 +118,21 @@ def _create(path: Path) -> None:
 
 def _read(path: Path) -> MasterKey:
     try:
-        key = bytes.fromhex(path.read_text("ascii").strip())
+        text = path.read_text("ascii")
     except FileNotFoundError:
         raise
     except (OSError, ValueError):
+        text = ""
+    return _parsed(text, str(path))
+
+
+def _parsed(text: str, source: str) -> MasterKey:
+    try:
+        key = bytes.fromhex(text.strip())
+    except ValueError:
         key = b""
     if len(key) < _BYTES:
         raise SnoopsyncError(
-            f"{path} is not a master key, which has {2 * _BYTES} hexadecimal digits"
+            f"{source} is not a master key, which has {2 * _BYTES} hexadecimal digits"
         )
     return MasterKey(key)

@@ -77,6 +77,10 @@ class Hosting(Protocol):
     def close(self) -> None:
         """Release what this object holds."""
 
+    def master_key_fingerprint(self) -> str | None:
+        """The fingerprint of the master key that the keys were created with; ``None`` before."""
+        ...
+
     def require_master_key(self, fingerprint: str) -> None:
         """Remember the fingerprint of the master key. Raises ``SnoopsyncError`` if the keys were
         created with another one."""

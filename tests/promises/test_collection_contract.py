@@ -19,9 +19,11 @@ from snoopsync.client.retrying import RetryingCollection
 from snoopsync.core.errors import Conflict, NotFound, Refused
 from snoopsync.core.protocol import ImageCollection
 from snoopsync.embedded import open_embedded
+from snoopsync.server.storage import Location
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
 from tests.support.hosted import hosted
 from tests.support.pictures import encode, photo
+from tests.support.postgres import Cluster
 
 PICTURE = encode(photo(1))
 OTHER_PICTURE = encode(photo(2))
@@ -47,13 +49,24 @@ ODD_IDS = [
 ]
 
 
-KINDS = ["embedded", "http", "retrying serve", "retrying embedded", "retrying http"]
+KINDS = [
+    "embedded",
+    "http",
+    "retrying serve",
+    "retrying serve on postgres",
+    "retrying embedded",
+    "retrying http",
+]
 
 
 @pytest.fixture(params=KINDS)
 def collection(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ImageCollection]:
-    if request.param == "retrying serve":
-        with hosted(tmp_path / "hosted") as service, service.client("contract") as client:
+    if "serve" in request.param:
+        location = Location(tmp_path / "hosted")
+        if "postgres" in request.param:
+            cluster: Cluster = request.getfixturevalue("cluster")
+            location = Location(tmp_path / "hosted", cluster.new_database())
+        with hosted(location) as service, service.client("contract") as client:
             yield RetryingCollection(client)
         return
     with ExitStack() as stack:

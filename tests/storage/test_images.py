@@ -1,35 +1,25 @@
-"""The images of a collection in SQLite."""
+"""What every engine does with the images of a collection."""
 
 from __future__ import annotations
 
-import sqlite3
 from array import array
-from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from snoopsync.core.errors import Conflict, NotFound
 from snoopsync.decoding.features import FEED_VERSION
-from snoopsync.storage.sqlite.images import SqliteImageStore
+from snoopsync.storage.images import ImageStore
 from tests.embedded.helpers import features
+from tests.storage.conftest import Engine
 
 
-@pytest.fixture
-def store(database: Path) -> Iterator[SqliteImageStore]:
-    with closing(SqliteImageStore(database, lambda: "c")) as store:
-        yield store
+def describe_by_older_version(engine: Engine, *image_ids: str) -> None:
+    ids = ", ".join(f"'{each}'" for each in image_ids)
+    engine.execute(f"UPDATE image SET feed = 1 WHERE id IN ({ids})")
 
 
-def describe_by_older_version(database: Path, *image_ids: str) -> None:
-    with closing(sqlite3.connect(database)) as connection, connection:
-        marks = ", ".join("?" * len(image_ids))
-        connection.execute(f"UPDATE image SET feed = 1 WHERE id IN ({marks})", image_ids)
-
-
-def test_an_image_is_found_with_its_features_until_it_is_removed(store: SqliteImageStore) -> None:
+def test_an_image_is_found_with_its_features_until_it_is_removed(store: ImageStore) -> None:
     stored = store.add("a", features(1), 10)
     assert store.find("a") == stored
     described = store.find_described("a")
@@ -42,7 +32,7 @@ def test_an_image_is_found_with_its_features_until_it_is_removed(store: SqliteIm
         store.remove("a")
 
 
-def test_an_id_has_one_image(store: SqliteImageStore) -> None:
+def test_an_id_has_one_image(store: ImageStore) -> None:
     store.add("a", features(1), 10)
     with pytest.raises(Conflict):
         store.add("a", features(2), 11)
@@ -50,7 +40,7 @@ def test_an_id_has_one_image(store: SqliteImageStore) -> None:
         store.replace("b", features(2), 11)
 
 
-def test_moments_increase_whatever_the_clock_does(store: SqliteImageStore) -> None:
+def test_moments_increase_whatever_the_clock_does(store: ImageStore) -> None:
     moments = [store.add(str(now), features(now), now).moment for now in (10, 5, 7, 30)]
     assert moments == [10, 11, 12, 30]
     assert [image.image_id for image in store.page(None, 9)] == ["30", "7", "5", "10"]
@@ -58,23 +48,21 @@ def test_moments_increase_whatever_the_clock_does(store: SqliteImageStore) -> No
 
 
 def test_another_picture_gets_a_new_moment_and_the_same_bytes_keep_it(
-    store: SqliteImageStore, database: Path
+    store: ImageStore, engine: Engine
 ) -> None:
     old = store.add("a", features(1), 10)
     before, after = store.replace("a", features(2), 20)
     assert (before, after.moment) == (old, 20)
-    describe_by_older_version(database, "a")
+    describe_by_older_version(engine, "a")
     before, after = store.replace("a", features(2), 30)
     assert before.is_outdated and not after.is_outdated
     assert (after.moment, after.mark) == (20, 30)
 
 
-def test_only_an_images_own_bytes_renew_its_description(
-    store: SqliteImageStore, database: Path
-) -> None:
+def test_only_an_images_own_bytes_renew_its_description(store: ImageStore, engine: Engine) -> None:
     stored = store.add("a", features(1), 10)
     assert store.renew("a", features(1), 20) == (stored, stored)
-    describe_by_older_version(database, "a")
+    describe_by_older_version(engine, "a")
     with pytest.raises(Conflict):
         store.renew("a", features(2), 20)
     _, renewed = store.renew("a", features(1), 20)
@@ -83,7 +71,7 @@ def test_only_an_images_own_bytes_renew_its_description(
         store.renew("b", features(1), 20)
 
 
-def test_a_walk_does_not_see_later_changes(store: SqliteImageStore) -> None:
+def test_a_walk_does_not_see_later_changes(store: ImageStore) -> None:
     for number in range(3):
         store.add(str(number), features(number), number)
     walk = store.walk()
@@ -92,7 +80,7 @@ def test_a_walk_does_not_see_later_changes(store: SqliteImageStore) -> None:
     assert [image_id for each in (block, *walk) for _, image_id in each] == ["2", "1", "0"]
 
 
-def test_all_ids_are_read_in_ranges(store: SqliteImageStore) -> None:
+def test_all_ids_are_read_in_ranges(store: ImageStore) -> None:
     for image_id in "cab":
         store.add(image_id, features(1), 0)
     first = store.ids("", 2)
@@ -101,7 +89,7 @@ def test_all_ids_are_read_in_ranges(store: SqliteImageStore) -> None:
     assert (second.ids(), second.last) == (["c"], None)
 
 
-def test_the_same_picture_has_the_same_bytes_or_the_same_pixels(store: SqliteImageStore) -> None:
+def test_the_same_picture_has_the_same_bytes_or_the_same_pixels(store: ImageStore) -> None:
     store.add("bytes", features(1), 1)
     store.add("pixels", replace(features(2), digest=features(1).digest), 2)
     store.add("size", replace(features(3), digest=features(1).digest, width=9), 3)
@@ -111,15 +99,13 @@ def test_the_same_picture_has_the_same_bytes_or_the_same_pixels(store: SqliteIma
     assert store.marks_of_same_picture(features(1), FEED_VERSION + 1) == [1]
 
 
-def test_codes_are_read_in_the_order_of_their_marks(
-    store: SqliteImageStore, database: Path
-) -> None:
+def test_codes_are_read_in_the_order_of_their_marks(store: ImageStore, engine: Engine) -> None:
     for number in range(1, 4):
         store.add(str(number), features(number), number)
     store.add("flat", replace(features(9), codes=b""), 4)
-    describe_by_older_version(database, "1")
+    describe_by_older_version(engine, "1")
     store.renew("1", features(1), 10)
-    describe_by_older_version(database, "2")
+    describe_by_older_version(engine, "2")
     [stored] = store.codes_after(0, FEED_VERSION)
     assert stored.last_mark == 10
     assert array("q", stored.marks).tolist() == [3, 10]
@@ -131,13 +117,11 @@ def test_codes_are_read_in_the_order_of_their_marks(
     assert [each.stored.image_id for each in store.with_marks([10, 1, 3, 99])] == ["1", "3"]
 
 
-def test_outdated_images_are_counted_and_listed_in_pages(
-    store: SqliteImageStore, database: Path
-) -> None:
+def test_outdated_images_are_counted_and_listed_in_pages(store: ImageStore, engine: Engine) -> None:
     for image_id in ("a.1", "a.2", "b.1", "b.2"):
         store.add(image_id, features(1), 0)
     assert not store.has_other_versions(FEED_VERSION)
-    describe_by_older_version(database, "a.1", "a.2", "b.1")
+    describe_by_older_version(engine, "a.1", "a.2", "b.1")
     assert store.has_other_versions(FEED_VERSION)
     assert (store.count_outdated(), store.count_outdated("b.", "b/")) == (3, 1)
     assert store.outdated((-1, ""), 2) == [(1, "a.1"), (1, "a.2")]
@@ -145,7 +129,7 @@ def test_outdated_images_are_counted_and_listed_in_pages(
     assert store.outdated((-1, ""), 9, "b.", "b/") == [(1, "b.1")]
 
 
-def test_a_label_stays_until_another_one_is_set(store: SqliteImageStore) -> None:
+def test_a_label_stays_until_another_one_is_set(store: ImageStore) -> None:
     def label() -> str | None:
         stored = store.find("a")
         assert stored is not None
@@ -164,7 +148,7 @@ def test_a_label_stays_until_another_one_is_set(store: SqliteImageStore) -> None
         store.set_label("b", "x")
 
 
-def test_each_change_is_counted(store: SqliteImageStore) -> None:
+def test_each_change_is_counted(store: ImageStore) -> None:
     positions = [store.position()]
     for change in (
         lambda: store.add("a", features(1), 10),
@@ -177,11 +161,11 @@ def test_each_change_is_counted(store: SqliteImageStore) -> None:
     changes = [each.changes for each in positions]
     assert changes == sorted(set(changes))
     assert [each.moment for each in positions] == [0, 10, 11, 11, 11]
-    assert {each.history for each in positions} == {""}
+    assert len({each.history for each in positions}) == 1
 
 
 def test_the_images_of_others_are_listed_in_the_order_of_their_moments(
-    store: SqliteImageStore,
+    store: ImageStore,
 ) -> None:
     for moment, image_id in enumerate(("b.1", "a.1", "a2.1", "c.1"), 1):
         store.add(image_id, features(moment), moment)
@@ -190,7 +174,7 @@ def test_the_images_of_others_are_listed_in_the_order_of_their_moments(
     assert store.count() == 4
 
 
-def test_a_page_start_is_remembered_after_its_image_is_gone(store: SqliteImageStore) -> None:
+def test_a_page_start_is_remembered_after_its_image_is_gone(store: ImageStore) -> None:
     stored = store.add("a", features(1), 10)
     assert store.page_start("a") is None
     store.remember_page_start(stored)

@@ -20,7 +20,7 @@ from snoopsync.server.app import Application
 from snoopsync.server.master_key import MasterKey
 from snoopsync.server.operations import BASE
 from snoopsync.server.signature import Verifier
-from snoopsync.server.storage import open_storage
+from snoopsync.server.storage import Location, open_storage
 from snoopsync.server.tenants import Tenants
 from snoopsync.server.uploads import RequestLimits
 from snoopsync.storage.hosting import Hosting, Key
@@ -53,17 +53,18 @@ class Hosted:
 
 @contextmanager
 def hosted(
-    data: Path,
+    data: Path | Location,
     limits: RequestLimits | None = None,
     work: str | None = None,
     connections: http.ConnectionLimits | None = None,
     tls: ssl.SSLContext | None = None,
     file_limit: Callable[[], int] = http.open_file_limit,
 ) -> Iterator[Hosted]:
-    """Run the service on this directory as long as the ``with`` lasts. ``work`` names the function
-    that decoders run."""
+    """Run the service on this directory or database as long as the ``with`` lasts. ``work`` names
+    the function that decoders run."""
+    location = Location(data) if isinstance(data, Path) else data
     with ExitStack() as stack:
-        storage = stack.enter_context(open_storage(data))
+        storage = stack.enter_context(open_storage(location))
         listener = stack.enter_context(closing(http.open_listener(Address("127.0.0.1", 0))))
         decoders = stack.enter_context(closing(Decoders(1, work=work) if work else Decoders(1)))
         verifier = Verifier(storage.master_key.secret_of, storage.hosting.signatures)
@@ -77,7 +78,7 @@ def hosted(
         thread.start()
         try:
             until(lambda: server.has_started)
-            yield Hosted(storage.hosting, storage.master_key, port, data, decoders)
+            yield Hosted(storage.hosting, storage.master_key, port, location.data, decoders)
         finally:
             server.stop()
             thread.join()

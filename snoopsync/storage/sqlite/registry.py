@@ -85,13 +85,20 @@ class SqliteHosting:
         with self._lock:
             self._connection.close()
 
+    def master_key_fingerprint(self) -> str | None:
+        """As in ``Hosting``."""
+        with self._looking() as connection:
+            row = connection.execute("SELECT fingerprint FROM master_key").fetchone()
+        return None if row is None else str(row[0])
+
     def require_master_key(self, fingerprint: str) -> None:
         """As in ``Hosting``."""
         with self._changing() as connection:
-            row = connection.execute("SELECT fingerprint FROM master_key").fetchone()
-            if row is None:
-                connection.execute("INSERT INTO master_key VALUES (?)", (fingerprint,))
-        if row is not None and row[0] != fingerprint:
+            connection.execute(
+                "INSERT INTO master_key SELECT ? WHERE NOT EXISTS (SELECT 1 FROM master_key)",
+                (fingerprint,),
+            )
+        if self.master_key_fingerprint() != fingerprint:
             raise other_master_key(self.description)
 
     def add_key(self, name: str, label: str | None = None) -> Key:

@@ -1,0 +1,179 @@
+"""The connections of a node to PostgreSQL: opened when needed, checked before use, bounded."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from snoopsync.core.errors import SnoopsyncError, Unavailable, Unwritable
+from snoopsync.storage.postgres.schema import VERSION, grant_rights, prepare_tables, upgrade_tables
+from snoopsync.storage.postgres.url import describe_database
+
+#: A node has so many threads that use the database at once.
+MOST_CONNECTIONS = 24
+
+#: How long a request waits for a connection. Then the client gets a 503 and sends it again.
+_WAIT_SECONDS = 5.0
+
+#: What a client can set in the address. These are for addresses that do not.
+_DEFAULTS: dict[str, Any] = {
+    "connect_timeout": 5,
+    # A host that is gone answers nothing: without these, a request would wait for minutes.
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 10_000,
+    "application_name": "snoopsync",
+    # With two hosts in the address, the one that is the primary now.
+    "target_session_attrs": "read-write",
+}
+
+#: The tables are in this schema. A transaction that waits for a lock or a client ends by itself.
+_SETTINGS = """
+    SET search_path TO snoopsync;
+    SET lock_timeout TO '30s';
+    SET idle_in_transaction_session_timeout TO '60s';
+"""
+
+#: What changes when the database may have lost changes: the cluster after it was created again, the
+#: timeline after a failover or a recovery, and the table after a backup was restored.
+_HISTORY = """
+    SELECT system_identifier || '/' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) || '/'
+        || 'image'::regclass::oid
+    FROM pg_control_system()
+"""
+
+
+@contextmanager
+def translated(description: str) -> Iterator[None]:
+    """Translate the errors of PostgreSQL to ``Unavailable``, or to ``Unwritable`` if a disk is
+    full. ``description`` names the database."""
+    try:
+        yield
+    except PoolTimeout:
+        raise Unavailable(f"{description} does not answer") from None
+    except psycopg.Error as error:
+        # A message of PostgreSQL may have a second line with the whole statement.
+        reason = (error.diag.message_primary or str(error)).partition("\n")[0].strip()
+        is_full = isinstance(error, psycopg.errors.DiskFull)
+        raise (Unwritable if is_full else Unavailable)(f"{description}: {reason}") from error
+
+
+class Pool:
+    """The connections to one database. For any number of threads."""
+
+    def __init__(self, url: str) -> None:
+        """Connects, and creates or upgrades the tables if this role may. Raises ``SnoopsyncError``
+        if the database can't be used."""
+        self.description = describe_database(url)
+        given = conninfo_to_dict(url)
+        self._lock = threading.Lock()
+        self._history = ""
+        self._history_began = 0.0
+        options = {name: value for name, value in _DEFAULTS.items() if name not in given}
+        with (
+            translated(self.description),
+            psycopg.connect(url, autocommit=True, **options) as connection,
+        ):
+            _require_version(connection, self.description)
+            prepare_tables(connection, self.description)
+        self._pool = ConnectionPool(
+            url,
+            kwargs={"autocommit": True, **options},
+            min_size=1,
+            max_size=MOST_CONNECTIONS,
+            timeout=_WAIT_SECONDS,
+            configure=self._configure,
+            # After a restart of PostgreSQL, the connections in the pool are dead.
+            check=ConnectionPool.check_connection,
+            # Try again soon, whatever happened before: the database may be back.
+            reconnect_timeout=2.0,
+            name="snoopsync",
+            open=False,
+        )
+        self._pool.open()
+        try:
+            with self.connection():
+                pass  # so that the history is known
+        except BaseException:
+            self._pool.close()
+            raise
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._pool.close(timeout=2.0)
+
+    @property
+    def history(self) -> str:
+        """The history of the database that the newest connection found."""
+        with self._lock:
+            return self._history
+
+    @property
+    def history_began(self) -> float:
+        """When a node first saw this history (Unix seconds, by the clock of the database)."""
+        with self._lock:
+            return self._history_began
+
+    def statistics(self) -> dict[str, int]:
+        """The figures that ``psycopg_pool`` counts."""
+        return self._pool.get_stats()
+
+    @contextmanager
+    def connection(self) -> Iterator[psycopg.Connection]:
+        """A connection, in autocommit mode, during the ``with`` block. Raises ``Unavailable`` if
+        there is none, and translates the errors of PostgreSQL."""
+        with translated(self.description), self._pool.connection() as connection:
+            yield connection
+
+    @contextmanager
+    def transaction(self) -> Iterator[psycopg.Connection]:
+        """A connection during one transaction."""
+        with self.connection() as connection, connection.transaction():
+            yield connection
+
+    def _configure(self, connection: psycopg.Connection) -> None:
+        connection.execute(_SETTINGS)
+        self.check_history(connection)
+
+    def check_history(self, connection: psycopg.Connection) -> None:
+        """Find out whether the database may have lost changes. The first node that sees it tells
+        the others by a row."""
+        row = connection.execute(_HISTORY).fetchone()
+        history = str(row[0]) if row else ""
+        with connection.transaction():
+            began = connection.execute(
+                "UPDATE meta"
+                " SET history = %s, history_began = extract(epoch FROM clock_timestamp())"
+                " WHERE history IS DISTINCT FROM %s RETURNING history_began",
+                (history, history),
+            ).fetchone()
+            began = began or connection.execute("SELECT history_began FROM meta").fetchone()
+        with self._lock:
+            self._history, self._history_began = history, float(began[0]) if began else time.time()
+
+
+def upgrade_database(url: str, role: str | None) -> str:
+    """Create or upgrade the tables, and let ``role`` read and change rows. Returns a sentence about
+    what was done. Raises ``SnoopsyncError``."""
+    description = describe_database(url)
+    with translated(description), psycopg.connect(url, autocommit=True) as connection:
+        _require_version(connection, description)
+        before = upgrade_tables(connection)
+        if role is not None:
+            grant_rights(connection, role)
+    if before == VERSION:
+        return f"the tables of {description} have version {VERSION} already"
+    return f"the tables of {description} have version {VERSION} now"
+
+
+def _require_version(connection: psycopg.Connection, description: str) -> None:
+    if connection.info.server_version < 140_000:
+        raise SnoopsyncError(f"{description} is older than PostgreSQL 14")

@@ -1,0 +1,150 @@
+"""The collections of a database, and their key pairs. The secret keys are not stored: they derive
+from the master key, which each node has."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import LiteralString
+
+from snoopsync.core.errors import SnoopsyncError
+from snoopsync.storage.hosting import (
+    HostedCollection,
+    Key,
+    checked_label,
+    checked_name,
+    other_master_key,
+)
+from snoopsync.storage.images import ImageStore
+from snoopsync.storage.postgres.images import PostgresImageStore
+from snoopsync.storage.postgres.pool import Pool
+from snoopsync.storage.postgres.signatures import PostgresSignatures
+
+#: The columns of a ``Key``.
+_KEY: LiteralString = (
+    "public_key, collection_id, name, key.created_at, revoked_at, label, last_used_at"
+)
+
+
+class PostgresHosting:
+    """A ``Hosting`` in a database that any number of nodes share."""
+
+    def __init__(self, url: str) -> None:
+        """Connects to the database. Creates or upgrades the tables if this role may. Raises
+        ``SnoopsyncError``."""
+        self._pool = Pool(url)
+        self._signatures = PostgresSignatures(self._pool)
+
+    @property
+    def signatures(self) -> PostgresSignatures:
+        """The signatures that all nodes have accepted."""
+        return self._signatures
+
+    @property
+    def description(self) -> str:
+        """The address of the database, without user and password."""
+        return self._pool.description
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._pool.close()
+
+    def master_key_fingerprint(self) -> str | None:
+        """As in ``Hosting``."""
+        with self._pool.connection() as connection:
+            row = connection.execute("SELECT fingerprint FROM meta").fetchone()
+        return None if row is None else row[0]
+
+    def require_master_key(self, fingerprint: str) -> None:
+        """As in ``Hosting``."""
+        with self._pool.connection() as connection:
+            connection.execute(
+                "UPDATE meta SET fingerprint = %s WHERE fingerprint IS NULL", (fingerprint,)
+            )
+        if self.master_key_fingerprint() != fingerprint:
+            raise other_master_key(self.description)
+
+    def add_key(self, name: str, label: str | None = None) -> Key:
+        """As in ``Hosting``."""
+        name, label, now = checked_name(name), checked_label(label), time.time()
+        with self._pool.transaction() as connection:
+            connection.execute(
+                "INSERT INTO collection (id, name, created_at) VALUES (%s, %s, %s)"
+                " ON CONFLICT (name) DO NOTHING",
+                (secrets.token_hex(4), name, now),
+            )
+            row = connection.execute(
+                "SELECT id FROM collection WHERE name = %s", (name,)
+            ).fetchone()
+            if row is None:
+                raise SnoopsyncError(f"the collection {name!r} was not created")
+            key = Key(secrets.token_hex(10), row[0], name, now, label=label)
+            connection.execute(
+                "INSERT INTO key (public_key, collection_id, created_at, label)"
+                " VALUES (%s, %s, %s, %s)",
+                (key.public_key, key.collection_id, now, label),
+            )
+        return key
+
+    def revoke(self, public_key: str) -> bool:
+        """As in ``Hosting``."""
+        if not _is_text(public_key):
+            return False
+        with self._pool.connection() as connection:
+            changed = connection.execute(
+                "UPDATE key SET revoked_at = %s WHERE public_key = %s AND revoked_at IS NULL",
+                (time.time(), public_key),
+            ).rowcount
+        return bool(changed)
+
+    def record_use(self, public_key: str, at: float) -> None:
+        """As in ``Hosting``."""
+        with self._pool.connection() as connection:
+            connection.execute(
+                "UPDATE key SET last_used_at = greatest(last_used_at, %s) WHERE public_key = %s",
+                (at, public_key),
+            )
+
+    def all_keys(self) -> list[Key]:
+        """As in ``Hosting``."""
+        with self._pool.connection() as connection:
+            rows = connection.execute(
+                f"SELECT {_KEY} FROM key JOIN collection ON id = collection_id"
+                " ORDER BY key.created_at, public_key"
+            ).fetchall()
+        return [Key(*row) for row in rows]
+
+    def collection_for(self, public_key: str) -> HostedCollection | None:
+        """As in ``Hosting``."""
+        if not _is_text(public_key):
+            return None
+        with self._pool.connection() as connection:
+            row = connection.execute(
+                "SELECT id, name FROM key JOIN collection ON id = collection_id"
+                " WHERE public_key = %s AND revoked_at IS NULL",
+                (public_key,),
+            ).fetchone()
+        return None if row is None else HostedCollection(*row)
+
+    def collections(self) -> list[HostedCollection]:
+        """As in ``Hosting``."""
+        with self._pool.connection() as connection:
+            rows = connection.execute(
+                'SELECT id, name FROM collection ORDER BY name COLLATE "C"'
+            ).fetchall()
+        return [HostedCollection(*row) for row in rows]
+
+    def images(self, hosted: HostedCollection) -> ImageStore:
+        """The images of this collection."""
+        with self._pool.connection() as connection:
+            row = connection.execute(
+                "SELECT number FROM collection WHERE id = %s", (hosted.collection_id,)
+            ).fetchone()
+        if row is None:
+            raise SnoopsyncError(f"{self.description} has no collection {hosted.collection_id}")
+        return PostgresImageStore(self._pool, row[0], hosted.collection_id)
+
+
+def _is_text(public_key: str) -> bool:
+    """Whether PostgreSQL accepts the text of a request."""
+    return public_key.isascii() and "\0" not in public_key

@@ -1,0 +1,48 @@
+"""Connections: what happens to requests while the database is away."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import pytest
+
+from snoopsync.core.errors import Unavailable, Unwritable
+from snoopsync.storage.postgres import pool as pool_module
+from snoopsync.storage.postgres.pool import Pool
+from tests.support.postgres import running_cluster, running_standby
+
+pytestmark = pytest.mark.integration
+
+
+def test_the_pool_recovers_when_the_database_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool_module, "_WAIT_SECONDS", 0.5)
+    with running_cluster(fsync="off") as cluster, closing(Pool(cluster.new_database())) as pool:
+        for end in (cluster.stop, cluster.kill):
+            end()
+            with pytest.raises(Unavailable, match="does not answer") as caught, pool.connection():
+                pass
+            assert not isinstance(caught.value, Unwritable)
+            cluster.start()
+            for _ in range(20):
+                try:
+                    with pool.connection() as connection:
+                        connection.execute("SELECT count(*) FROM image")
+                except Unavailable:
+                    continue
+                break
+            else:
+                pytest.fail("the pool did not recover")
+
+
+def test_a_promoted_standby_has_another_history() -> None:
+    with running_cluster(fsync="off", wal_level="replica") as primary:
+        url = primary.new_database()
+        with closing(Pool(url)) as pool, pool.connection():
+            before = (pool.history, pool.history_began)
+        with running_standby(primary) as standby:
+            primary.kill()
+            standby.promote()
+            name = url.rpartition("/")[2]
+            with closing(Pool(standby.url(name))) as pool, pool.connection():
+                assert pool.history != before[0]
+                assert pool.history_began > before[1]

@@ -1,0 +1,26 @@
+"""The files of the keys."""
+
+from __future__ import annotations
+
+import stat
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from snoopsync.core.errors import SnoopsyncError
+from snoopsync.storage.sqlite.registry import SqliteHosting
+
+
+def test_only_the_owner_can_read_the_registry(data: Path) -> None:
+    with closing(SqliteHosting(data, 0.0)) as hosting:
+        hosting.add_key("shop")
+    assert stat.S_IMODE(data.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in data.iterdir()} == {0o600}
+
+
+def test_a_file_that_is_not_a_registry_is_an_error_that_names_it(data: Path) -> None:
+    data.mkdir(mode=0o700)
+    (data / "keys.sqlite3").write_bytes(b"no database" * 100)
+    with pytest.raises(SnoopsyncError, match=r"keys\.sqlite3"):
+        SqliteHosting(data, 0.0)

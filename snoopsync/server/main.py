@@ -55,6 +55,15 @@ def serve(
         server = http.Server(application, tls, on_stop=systemd.stopping)
         server.stop_on_signals()
         _log_warnings(address, certificate, tls)
+        if (warning := storage.hosting.warning) is not None:
+            log_event(
+                log,
+                logging.WARNING,
+                Event.NOT_ENCRYPTED,
+                "%s",
+                warning,
+                endpoint=storage.hosting.description,
+            )
         scheme = "https" if certificate else "http"
         endpoint = f"{scheme}://{Address(address.host, listener.getsockname()[1])}{BASE}"
         log_event(

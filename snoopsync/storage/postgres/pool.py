@@ -12,6 +12,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import ConnectionPool, PoolTimeout
 
+from snoopsync.core.addresses import is_loopback
 from snoopsync.core.errors import SnoopsyncError, Unavailable, Unwritable
 from snoopsync.storage.postgres.schema import VERSION, grant_rights, prepare_tables, upgrade_tables
 from snoopsync.storage.postgres.url import describe_database
@@ -84,6 +85,8 @@ class Pool:
         ):
             _require_version(connection, self.description)
             prepare_tables(connection, self.description)
+            #: What is unsafe about the connections, for people.
+            self.warning = _warning(connection, self.description)
         self._pool = ConnectionPool(
             url,
             kwargs={"autocommit": True, **options},
@@ -172,6 +175,17 @@ def upgrade_database(url: str, role: str | None) -> str:
     if before == VERSION:
         return f"the tables of {description} have version {VERSION} already"
     return f"the tables of {description} have version {VERSION} now"
+
+
+def _warning(connection: psycopg.Connection, description: str) -> str | None:
+    # The host of a socket of this machine is its directory.
+    host = connection.info.host
+    if connection.pgconn.ssl_in_use or host.startswith("/") or is_loopback(host):
+        return None
+    return (
+        f"the connection to {description} is not encrypted: others on the network can read and"
+        " change it. Add sslmode=verify-full to the address"
+    )
 
 
 def _require_version(connection: psycopg.Connection, description: str) -> None:

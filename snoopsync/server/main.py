@@ -77,7 +77,7 @@ def serve(
             path=storage.hosting.description,
             endpoint=endpoint,
         )
-        _quiet_asyncio()
+        _quiet_libraries()
         server.run(listener)
     log_event(log, logging.INFO, Event.STOPPED, "stopped")
 
@@ -119,7 +119,9 @@ def _raise_file_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _quiet_asyncio() -> None:
-    """Log only errors of asyncio. Its warnings are about what clients do, and any client could
-    fill the log with them."""
+def _quiet_libraries() -> None:
+    """Leave warnings of libraries out of the log. Those of asyncio are about what clients do, and
+    any client could fill the log with them. The pool of connections logs each attempt to connect,
+    while the service logs the problem once."""
     logging.getLogger("asyncio").setLevel(logging.ERROR)
+    logging.getLogger("psycopg").setLevel(logging.CRITICAL)

@@ -21,7 +21,10 @@ from snoopsync.storage.postgres.url import describe_database
 MOST_CONNECTIONS = 24
 
 #: How long a request waits for a connection. Then the client gets a 503 and sends it again.
-_WAIT_SECONDS = 5.0
+_WAIT_SECONDS = 3.0
+
+#: How long other requests then get a 503 at once: while the database is away, all threads would wait.
+_AWAY_SECONDS = 1.0
 
 #: What a client can set in the address. These are for addresses that do not.
 _DEFAULTS: dict[str, Any] = {
@@ -78,6 +81,7 @@ class Pool:
         self._lock = threading.Lock()
         self._history = ""
         self._history_began = 0.0
+        self._away_until = 0.0
         options = {name: value for name, value in _DEFAULTS.items() if name not in given}
         with (
             translated(self.description),
@@ -133,8 +137,15 @@ class Pool:
     def connection(self) -> Iterator[psycopg.Connection]:
         """A connection, in autocommit mode, during the ``with`` block. Raises ``Unavailable`` if
         there is none, and translates the errors of PostgreSQL."""
-        with translated(self.description), self._pool.connection() as connection:
-            yield connection
+        with translated(self.description):
+            if time.monotonic() < self._away_until:
+                raise PoolTimeout
+            try:
+                with self._pool.connection() as connection:
+                    yield connection
+            except PoolTimeout:
+                self._away_until = time.monotonic() + _AWAY_SECONDS
+                raise
 
     @contextmanager
     def transaction(self) -> Iterator[psycopg.Connection]:

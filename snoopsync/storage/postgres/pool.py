@@ -23,7 +23,7 @@ MOST_CONNECTIONS = 24
 #: How long a request waits for a connection. Then the client gets a 503 and sends it again.
 _WAIT_SECONDS = 3.0
 
-#: How long other requests then get a 503 at once: while the database is away, all threads would wait.
+#: How long others then get a 503 at once: while the database is away, all threads would wait.
 _AWAY_SECONDS = 1.0
 
 #: What a client can set in the address. These are for addresses that do not.

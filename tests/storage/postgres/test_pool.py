@@ -11,6 +11,7 @@ from snoopsync.storage.postgres import pool as pool_module
 from snoopsync.storage.postgres.pool import Pool
 from tests.support.authority import Authority
 from tests.support.postgres import Cluster, running_cluster, running_standby
+from tests.support.process import until
 
 
 def test_a_connection_over_the_network_without_tls_has_a_warning(
@@ -36,6 +37,15 @@ def test_a_connection_with_tls_checks_the_certificate(authority: Authority) -> N
             Pool(address.replace("db.example", "other.example") + options)
 
 
+def answers(pool: Pool) -> bool:
+    try:
+        with pool.connection() as connection:
+            connection.execute("SELECT count(*) FROM image")
+    except Unavailable:
+        return False
+    return True
+
+
 @pytest.mark.integration
 def test_the_pool_recovers_when_the_database_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool_module, "_WAIT_SECONDS", 0.5)
@@ -46,15 +56,7 @@ def test_the_pool_recovers_when_the_database_is_back(monkeypatch: pytest.MonkeyP
                 pass
             assert not isinstance(caught.value, Unwritable)
             cluster.start()
-            for _ in range(20):
-                try:
-                    with pool.connection() as connection:
-                        connection.execute("SELECT count(*) FROM image")
-                except Unavailable:
-                    continue
-                break
-            else:
-                pytest.fail("the pool did not recover")
+            until(lambda: answers(pool))
 
 
 @pytest.mark.integration

@@ -8,6 +8,7 @@ import pytest
 
 from snoopsync.client.collection import Collection
 from snoopsync.core.errors import NotFound, Unauthorized
+from snoopsync.server.tenants import Tenants
 from tests.server.helpers import PICTURE
 from tests.support.hosted import Hosted
 
@@ -43,3 +44,18 @@ def test_an_unknown_key_and_a_wrong_secret_get_the_same_answer(service: Hosted) 
             client.get_images()
         said.add((refused.value.status, refused.value.message))
     assert len(said) == 1
+
+
+def test_a_request_that_no_key_has_signed_waits_for_no_other(
+    service: Hosted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is refused before it could take one of the threads that look keys up."""
+
+    def fail(*_arguments: object) -> None:
+        raise AssertionError("a key is looked up")
+
+    public, _ = service.keys("unsigned")
+    monkeypatch.setattr(Tenants, "authorize", fail)
+    for keys in ((public, "wrong"), ("unknown", "wrong")):
+        with Collection(*keys, service.endpoint) as client, pytest.raises(Unauthorized):
+            client.get_images()

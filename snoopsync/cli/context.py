@@ -98,9 +98,8 @@ class Context:
         if self.log_format is not None:
             config = replace(config, log=replace(config.log, format=self.log_format))
         log = config.log
-        if log.file is not None and os.geteuid() == 0 and is_another_users(log.file.parent):
-            # The owner of the directory could have replaced the file with a link.
-            log = replace(log, file=None)
+        if log.file is not None and os.geteuid() == 0 and is_another_users(config.state.parent):
+            log = replace(log, file=None)  # the file of another user's service
         logs.configure(log, verbosity=self.verbosity, environ=os.environ)
         return config
 

@@ -20,7 +20,8 @@ const STATE_AFTER = { keep: "marked", later: "later", restore: "open" };
 
 let queue = new Queue(filtersOf(location.search));
 let listScroll = 0;
-let decided = 0;
+/** Groups that were decided since the page was opened, and not undone. */
+const decided = new Set();
 /** Groups whose decision has not been answered: the server may still list them. */
 const underWay = new Set();
 const compare = new CompareView(decide);
@@ -102,7 +103,7 @@ async function loadDetails(group, at) {
 function placeWords(at) {
   if (at < 0) return "Not in this list";
   const number = Math.max(queue.total?.groups ?? 0, queue.groups.length);
-  const done = decided > 0 ? `, ${decided} decided` : "";
+  const done = decided.size > 0 ? `, ${decided.size} decided` : "";
   return `${(at + 1).toLocaleString("en")} of ${count(number, "group")}${done}`;
 }
 
@@ -166,7 +167,8 @@ async function decide(decision, group) {
   const isListed = queue.filters.state === "all" && at >= 0 && decision in STATE_AFTER;
   if (isListed) queue.put({ ...group, state: STATE_AFTER[decision] }, at);
   else if (queue.remove(group.group) >= 0) adjustTotal(-1, group);
-  decided += 1;
+  if (decision === "restore") decided.delete(group.group);
+  else decided.add(group.group);
   list.refresh(group.group);
   if (list.current === group.group) list.current = next?.group ?? null;
   if (compare.isOpen) {
@@ -193,13 +195,16 @@ function adjustTotal(number, group) {
 }
 
 decisions.addEventListener("refused", ({ detail }) => {
-  decided -= 1;
+  decided.delete(detail.group.group);
   putInOrder(detail.group);
   writeHead();
   list.redraw();
   bringBack([detail.group.group]);
 });
-decisions.addEventListener("undone", ({ detail }) => bringBack(detail.groups, { show: true }));
+decisions.addEventListener("undone", ({ detail }) => {
+  for (const id of detail.groups) decided.delete(id);
+  bringBack(detail.groups, { show: true });
+});
 decisions.addEventListener("done", checkNow);
 
 /** Puts groups back where they were, as they are now, and shows the first one. */

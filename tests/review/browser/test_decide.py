@@ -112,6 +112,25 @@ def test_each_decision_is_undone_with_a_key_and_its_group_is_shown_again(
     assert len(open_groups(archive)) == 3
 
 
+def test_the_message_of_an_undone_decision_no_longer_offers_to_undo_it(opened: Browser) -> None:
+    opened.press("d")
+    opened.until_text(".toast", "Not duplicates")
+    opened.press("u")
+    opened.until_text(".toast", "Undone: not duplicates.")
+    assert opened.count(".toast button") == 0
+
+
+def test_an_undone_decision_no_longer_counts_as_decided(opened: Browser) -> None:
+    opened.press("d")
+    opened.until_text("#compare-summary", "1 of 2 groups, 1 decided")
+    opened.press("l")
+    opened.until_text("#compare-summary", "1 of 1 group, 2 decided")
+    opened.press("u")
+    opened.until_text("#compare-summary", "1 of 2 groups, 1 decided")
+    opened.press("u")
+    opened.until("!document.querySelector('#compare-summary').innerText.includes('decided')")
+
+
 def test_several_decisions_are_undone_one_after_the_other_also_after_a_restart(
     opened: Browser, open_review: OpenReview
 ) -> None:

@@ -119,8 +119,12 @@ export class Pane {
     return this.turn % 180 ? { width: height, height: width } : { width, height };
   }
 
-  /** Returns the pixels of the full picture for each pixel of the window where it just fits. */
+  /**
+   * Returns the pixels of the full picture for each pixel of the window where it just fits; 0
+   * without a picture.
+   */
   get pixelsPerPx() {
+    if (this.picture.hidden) return 0;
     const fit = fitted(this.size, this.room);
     const full = this.isFull ? 1 : (this.image?.width ?? 1) / (this.picture.naturalWidth || 1);
     return full / fit.scale;

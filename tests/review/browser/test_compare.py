@@ -228,6 +228,35 @@ def test_full_size_shows_one_pixel_of_the_picture_on_one_of_the_screen(opened: B
     assert opened.text("#zoom-words") == "fit"
 
 
+@pytest.mark.parametrize("width", [300, 600], ids=["smaller", "nearly fits"])
+def test_full_size_is_exact_for_a_picture_that_is_smaller_or_nearly_fits(
+    window: Browser, archive: Archive, open_review: OpenReview, width: int
+) -> None:
+    archive.copy("copy.jpg", archive.original("picture.jpg", 1, width))
+    archive.resync()
+    open_review()
+    open_first(window)
+    window.press("z")
+    drawn = "document.querySelector('[data-side=left] img').getBoundingClientRect().width"
+    assert window.run(f"return {drawn}") == pytest.approx(width, abs=1)
+    assert window.text("#zoom-words") == "100 %"
+    window.press("z")
+    assert window.text("#zoom-words") == "fit"
+
+
+def test_a_small_picture_is_zoomed_out_to_its_full_size_and_no_further(
+    window: Browser, archive: Archive, open_review: OpenReview
+) -> None:
+    archive.copy("copy.jpg", archive.original("picture.jpg", 1, 300))
+    archive.resync()
+    open_review()
+    open_first(window)
+    window.press(*"-----")
+    assert window.text("#zoom-words") == "100 %"
+    window.press(*"+++++")
+    assert window.run(f"return {MIDDLES}")[0][2] > 1
+
+
 def test_arrow_keys_go_to_the_next_group_also_when_zoomed(opened: Browser) -> None:
     opened.until_text("#compare-summary", "1 of 2 groups")
     opened.press("z", Keys.ARROW_RIGHT)

@@ -1,6 +1,6 @@
 // One of the two pictures on the stage: loads it at full resolution, and draws it.
 
-import { absence } from "./card.js";
+import { absence, MOST_KEYS } from "./card.js";
 import { make } from "./dom.js";
 import { bytes, nameOf, pixels } from "./format.js";
 import { fitted } from "./viewport.js";
@@ -37,7 +37,8 @@ const whole = (px) => Math.round(px * devicePixelRatio) / devicePixelRatio;
 
 function keepButton(image, at) {
   const properties = { type: "button", dataset: { pick: at }, "aria-label": `Keep ${nameOf(image)}` };
-  return make("button", { ...properties, className: "caption-button" }, "keep");
+  const number = at < MOST_KEYS ? make("kbd", {}, String(at + 1)) : null;
+  return make("button", { ...properties, className: "caption-button" }, "keep", number);
 }
 
 export class Pane {

@@ -64,9 +64,10 @@ async function showList() {
   document.title = "Duplicates · snoopsync";
   if (!queue.groups.length) await list.loadMore();
   writeHead();
+  const chosen = list.currentGroup;
   list.redraw();
   scrollTo(0, listScroll);
-  if (list.current !== null) list.setCurrent(list.current);
+  if (chosen) list.setCurrent(chosen.group);
 }
 
 async function showGroup(id) {
@@ -253,7 +254,8 @@ async function lookAgain() {
     if (!known) continue;
     if (!group || (wanted !== "all" && group.state !== wanted)) {
       if (compare.isOpen) await leaveVanished(id);
-      queue.remove(id);
+      const at = queue.remove(id);
+      if (list.current === id) list.current = (queue.groups[at] ?? queue.groups[at - 1])?.group ?? null;
       adjustTotal(-1, known);
       list.refresh(id);
     } else if (group.version !== known.version) {

@@ -39,7 +39,7 @@ def two_groups(archive: Archive) -> None:
 def open_first(window: Browser) -> None:
     """Open the first group, and wait for its pictures at full resolution."""
     window.see(".card")
-    window.press("j", Keys.ENTER)
+    window.press(Keys.ENTER)
     until_loaded(window)
 
 
@@ -302,7 +302,7 @@ def test_an_image_of_another_machine_has_a_label_and_no_picture(
     two.ok("resync")
     open_review(installation=two)
     window.until_text(".card .no-thumb", "On another machine")
-    window.press("j", Keys.ENTER)
+    window.press(Keys.ENTER)
     window.until_text(".pane[data-side=left] figcaption", "two.jpg")
     window.until_text(".pane[data-side=right] .no-picture", "On another machine")
     window.until_text(".pane[data-side=right] figcaption", "one.")

@@ -39,7 +39,7 @@ def opened(window: Browser, archive: Archive, open_review: OpenReview) -> Browse
     three_groups(archive)
     open_review()
     window.until_count(".card", 3)
-    window.press("j", Keys.ENTER)
+    window.press(Keys.ENTER)
     until_comparing(window, "large.jpg")
     return window
 
@@ -89,7 +89,7 @@ def test_later_moves_a_group_to_a_list_of_its_own(opened: Browser) -> None:
     opened.choose("[name=state]", "later")
     opened.until_count(".card", 1)
     assert opened.texts(".card h2") == ["large.jpg"]
-    opened.press("j", Keys.ENTER)
+    opened.press(Keys.ENTER)
     until_comparing(opened, "large.jpg")
     opened.press("r")
     opened.until_text("#list-end", "Nothing is left for later")
@@ -157,7 +157,7 @@ def test_a_dismissed_group_can_be_restored(opened: Browser, archive: Archive) ->
     opened.until_count(".card", 2)
     opened.choose("[name=state]", "dismissed")
     opened.until_count(".card", 1)
-    opened.press("j", Keys.ENTER)
+    opened.press(Keys.ENTER)
     opened.click("[data-decision=restore]")
     opened.until_text("#list-end", "Nothing was dismissed")
     opened.until_text(".toast", "to be decided again")
@@ -175,13 +175,29 @@ def test_all_groups_are_decided_with_the_keyboard_alone(opened: Browser, archive
     assert open_groups(archive) == ["large.jpg", "small.jpg"]
 
 
+def test_the_keys_decide_about_the_first_group_until_another_one_is_chosen(
+    window: Browser, archive: Archive, open_review: OpenReview
+) -> None:
+    three_groups(archive)
+    open_review()
+    window.until_text(".card.current h2", "large.jpg")
+    window.press(Keys.ENTER)
+    until_comparing(window, "large.jpg")
+    window.press(Keys.ESCAPE)
+    window.see(".card")
+    window.choose("[name=sort]", "found")
+    window.until_text(".card.current h2", window.text(".card h2"))
+    window.press("x")
+    window.until_text("#marked-count", "1")
+
+
 def test_the_list_has_the_same_keys(
     window: Browser, archive: Archive, open_review: OpenReview
 ) -> None:
     three_groups(archive)
     open_review()
     window.until_count(".card", 3)
-    window.press("j", "j")
+    window.press("j")
     window.until_text(".card.current h2", "medium.jpg")
     window.press("d")
     window.until_count(".card", 2)
@@ -198,7 +214,7 @@ def test_the_list_of_all_groups_still_shows_a_decided_one(
     three_groups(archive)
     open_review("/?state=all")
     window.until_count(".card", 3)
-    window.press("j", "l")
+    window.press("l")
     window.until_text(".card-words", "Later")
     window.until_text(".toast", "Moved to the list for later")
     window.press("x")
@@ -298,7 +314,7 @@ def test_a_group_without_a_suggestion_asks_for_a_pick(
     archive.resync()
     open_review()
     window.see(".card")
-    window.press("j", Keys.ENTER)
+    window.press(Keys.ENTER)
     window.until_text("#advice", "press its number")
     window.press("x")
     window.press(window.text(".pane[data-side=right] figcaption kbd"))
@@ -316,7 +332,7 @@ def test_a_kept_group_is_taken_back_from_the_marked_ones(opened: Browser) -> Non
     opened.until_count(".card", 2)
     opened.choose("[name=state]", "marked")
     opened.until_count(".card", 1)
-    opened.press("j", Keys.ENTER)
+    opened.press(Keys.ENTER)
     opened.until_text("#advice", "on the marked list")
     opened.press("r")
     opened.until("document.querySelector('#marked-count').hidden")

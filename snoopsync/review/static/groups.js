@@ -4,13 +4,13 @@ import { addressOf } from "./api.js";
 import { openBulk, watchBulk } from "./bulk.js";
 import { CompareView } from "./compare.js";
 import { compareKeys, listKeys } from "./group_keys.js";
-import { decide as send, decisions, keptOf, undo } from "./decide.js";
+import { decide as send, decisions, keptOf } from "./decide.js";
 import { byId } from "./dom.js";
 import { showFilters, watchFilters } from "./filters.js";
 import { bytes, count } from "./format.js";
 import { useKeys } from "./keys.js";
 import { GroupList } from "./list.js";
-import { checkNow, watchChanges } from "./live.js";
+import { watchChanges } from "./live.js";
 import { currentGroups, filtersOf, Queue, wholeGroup } from "./queue.js";
 import { toast, toastError } from "./toast.js";
 
@@ -206,7 +206,6 @@ decisions.addEventListener("undone", ({ detail }) => {
   for (const id of detail.groups) decided.delete(id);
   bringBack(detail.groups, { show: true });
 });
-decisions.addEventListener("done", checkNow);
 
 /** Puts groups back where they were, as they are now, and shows the first one. */
 async function bringBack(ids, { show = false } = {}) {
@@ -323,8 +322,8 @@ watchBulk(() => {
   showAddress();
 });
 useKeys(
-  compareKeys(compare, { moveGroup, leaveGroup, undo }),
-  listKeys(list, { openGroup, decide, undo, isActive: () => !compare.isOpen }),
+  compareKeys(compare, { moveGroup, leaveGroup }),
+  listKeys(list, { openGroup, decide, isActive: () => !compare.isOpen }),
 );
 history.scrollRestoration = "manual";
 showAddress().then(() => watchChanges(lookAgain));

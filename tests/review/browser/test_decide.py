@@ -149,6 +149,25 @@ def test_several_decisions_are_undone_one_after_the_other_also_after_a_restart(
     opened.until_text(".toast", "Nothing to undo")
 
 
+@pytest.mark.parametrize("path", ["/", "/marked", "/held", "/failed", "/search", "/overview"])
+def test_every_page_lists_the_key_that_undoes_the_last_decision(
+    opened: Browser, archive: Archive, path: str
+) -> None:
+    opened.press("x")
+    opened.until_text("#marked-count", "1")
+    opened.run("location.assign(arguments[0])", path)
+    opened.until("location.pathname === arguments[0]", path)
+    opened.until_text("#marked-count", "1")
+    opened.press("?")
+    everywhere = "[...document.querySelectorAll('#keys-list section')].at(-1).innerText"
+    assert "undo the last decision" in opened.until(everywhere)
+    opened.press(Keys.ESCAPE)
+    opened.until_gone("#keys-dialog")
+    opened.press("u")
+    opened.until_text(".toast", "Undone: keep one, mark the others.")
+    opened.until("document.querySelector('#marked-count').hidden")
+
+
 def test_a_dismissed_group_can_be_restored(opened: Browser, archive: Archive) -> None:
     opened.press("d")
     until_comparing(opened, "medium.jpg")

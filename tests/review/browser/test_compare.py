@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -94,6 +96,27 @@ def test_differences_are_marked_and_the_one_to_keep_has_a_reason(opened: Browser
     assert "Format" not in marked
     kinds = " ".join(opened.texts(".strip-words"))
     assert "re-encoded · rank" in kinds and "mirrored · rank" in kinds
+
+
+@pytest.mark.parametrize(
+    ("later_seconds", "shown"),
+    [(90, "2020-02-02 10:01"), (7, "2020-02-02 10:00:07"), (0.25, "2020-02-02 10:00:00.250")],
+)
+def test_times_are_shown_as_exactly_as_it_takes_to_tell_them_apart(
+    window: Browser, archive: Archive, open_review: OpenReview, later_seconds: float, shown: str
+) -> None:
+    original = archive.original("beach.jpg", 1, 300)
+    copy = archive.copy("copy of beach.jpg", original)
+    modified = datetime(2020, 2, 2, 10).timestamp()  # noqa: DTZ001 - the page shows local time
+    os.utime(original, (modified, modified))
+    os.utime(copy, (modified + later_seconds, modified + later_seconds))
+    archive.resync()
+    open_review()
+    open_first(window)
+    window.until_text("#advice", "it is the older one")
+    window.until_text("#facts [data-side=right]", shown)
+    row = window.text("#facts tr.differs")
+    assert "older" in row and "newer" in row
 
 
 def test_the_space_bar_switches_between_the_pictures_in_one_place(opened: Browser) -> None:

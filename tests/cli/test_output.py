@@ -119,6 +119,18 @@ def test_a_terminal_gets_aligned_tables(home: Installation) -> None:
     assert not ANSI.search(Terminal(home, "list").end())
 
 
+@pytest.mark.parametrize("arguments", ["duplicates", "duplicates --pairs", "search pictures/0.jpg"])
+def test_a_kind_is_in_words_on_a_terminal_and_as_in_json_elsewhere(
+    home: Installation, arguments: str
+) -> None:
+    (home.pictures / "again.jpg").write_bytes(encode(photo(0), quality=60))
+    home.ok("resync")
+    shown = seen(Terminal(home, *arguments.split()).end())
+    assert "re-encoded" in shown and "reencoded" not in shown
+    cells = re.split(r"[\t\n]", home.ok(*arguments.split()))
+    assert "reencoded" in cells and "re-encoded" not in cells
+
+
 def test_a_terminal_gets_coloured_severities(home: Installation) -> None:
     lines = Terminal(home, "check").end().splitlines()
     assert lines[0].startswith("\x1b[32mok     \x1b[0m  configuration: ")

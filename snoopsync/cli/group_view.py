@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
+from textwrap import wrap
 from typing import Any
 
 from rich.cells import cell_len
@@ -59,8 +60,12 @@ def _print_block(console: Console, group: Group, links: FileLinks, now: float) -
         facts.append("not open")
     if group.chain:
         facts.append("a chain: some are only like a neighbour")
-    title = written(console, LinkCell(f"group {group.name}", None), bold=True)
-    sys.stdout.write(f"{title}: {', '.join(facts)}\n")
+    if group.keep is None and group.is_open:
+        facts.append("nothing favours one of them")
+    title = f"group {group.name}"
+    lines = wrap(f"{title}: {', '.join(facts)}", console.width, subsequent_indent=_INDENT)
+    bold = written(console, LinkCell(title, None), bold=True)
+    sys.stdout.write("\n".join(lines).replace(title, bold, 1) + "\n")
     for image in group.images:
         cells = _cells(group, image, human=True)
         texts = [

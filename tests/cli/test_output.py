@@ -53,6 +53,13 @@ def test_every_command_has_help(home: Installation, arguments: list[str]) -> Non
     assert done.out.startswith(f"Usage: snoopsync {' '.join(arguments)}".rstrip())
 
 
+def test_an_option_that_does_nothing_is_accepted_and_not_in_the_help(home: Installation) -> None:
+    home.ok("resync")
+    for arguments in (["duplicates"], ["search", "pictures/0.jpg"]):
+        assert home.ok(*arguments, "--details") == home.ok(*arguments)
+        assert "--details" not in home.run(*arguments, "--help").out
+
+
 def test_every_option_has_help() -> None:
     for each in (program, dismiss, restore, *program.commands.values()):
         assert each.help

@@ -59,6 +59,7 @@ class Event(StrEnum):
     FOLDER_BACK = "folder-back"
     FOLDER_RENAMED = "folder-renamed"
     FOLDERS_DROPPED = "folders-dropped"
+    FOLDERS_REMEMBERED = "folders-remembered"
     LEFT_OUT = "left-out"
     FOLDER_RECOGNISED = "folder-recognised"
     UNREADABLE = "unreadable"

@@ -52,6 +52,21 @@ def test_folders_that_are_no_longer_mirrored_are_logged_with_how_to_keep_them(
         until(lambda: home.status()["duplicates_open"] == 2)
 
 
+@pytest.mark.integration
+def test_a_run_that_names_no_folder_mirrors_the_same_ones_as_before_and_says_which(
+    home: Installation,
+) -> None:
+    done = home.run("run")
+    assert (done.code, "name a folder (snoopsync run ~/Pictures)" in done.err) == (2, True)
+    a, b = home.home / "a", home.home / "b"
+    home.ok("resync", a, b)
+    (a / "3.jpg").write_bytes(encode(photo(3)))
+    with home.service("run") as service:
+        log = started(service)
+        assert f"no configuration: mirroring the same folders as before: {a}, {b}" in log
+        assert "5 scanned, 1 added" in log
+
+
 ALL = ("duplicates", "--pairs", "--all", "--json")
 
 
@@ -81,7 +96,7 @@ def test_a_damaged_state_file_is_moved_aside_by_a_resync_that_names_its_folders(
 def test_a_damaged_state_file_that_remembers_the_folders_asks_for_them(home: Installation) -> None:
     home.ok("resync", home.home / "a")
     home.state.write_bytes(b"no database" * 1000)
-    for command in ("resync", "status"):
+    for command in ("run", "resync", "status"):
         done = home.run(command)
         assert done.code == 1
         assert "with the folders as arguments" in done.err

@@ -40,6 +40,7 @@ class Event(StrEnum):
     REFUSED = "refused"
     DUPLICATE = "duplicate"
     DELETIONS_HELD = "deletions-held"
+    DELETIONS_RELEASED = "deletions-released"
     PLANNED = "planned"
 
     # A full resync.

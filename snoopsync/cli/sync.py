@@ -261,7 +261,7 @@ def resync_command(
     """
     if yes and not prune:
         raise click.UsageError("--yes needs --prune")
-    config = _config_with(context, folders)
+    config = _config_with(context, folders, upgrade=not dry_run)
     wanted = _Resync(config, frozenset(names_of(config, folders)), prune, patience_seconds)
     planned: list[Action] = []
 
@@ -301,10 +301,10 @@ def _print_json_report(report: ResyncReport, folders: Sequence[Path]) -> None:
         print_json_error(f"the collection: {report.trouble}", code)
 
 
-def _config_with(context: Context, folders: Sequence[Path]) -> Config:
+def _config_with(context: Context, folders: Sequence[Path], *, upgrade: bool) -> Config:
     config = context.configuration()
     if config is None:
-        config = context.installation_with(folders)
+        config = context.installation_with(folders, upgrade=upgrade)
         new = new_folders(config.folders, folders)
         names = {folder.name for folder in new}
         known = tuple(folder for folder in config.folders if folder.name not in names)

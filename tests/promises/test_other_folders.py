@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from snoopsync.state.schema import STEPS
 from tests.support.pictures import encode, photo
 from tests.support.process import Installation, Service, until
 
@@ -100,6 +103,20 @@ def test_a_damaged_state_file_that_remembers_the_folders_asks_for_them(home: Ins
         done = home.run(command)
         assert done.code == 1
         assert "with the folders as arguments" in done.err
+
+
+def test_a_state_file_of_an_older_format_is_upgraded_and_its_folders_are_mirrored(
+    home: Installation,
+) -> None:
+    home.ok("resync", home.home / "a")
+    with closing(sqlite3.connect(home.state)) as connection:
+        connection.execute("ALTER TABLE picture DROP COLUMN named_in")
+        connection.execute(f"PRAGMA user_version = {len(STEPS) - 1}")
+    for arguments in (["status"], ["resync", "--dry-run"]):
+        assert "snoopsync resync` upgrades it" in home.run(*arguments).err
+    done = home.run("resync")
+    assert (done.code, "a copy of the old file is" in done.err) == (0, True), done
+    assert len(home.json("list", "--json", "--state", "synced")) == 2
 
 
 @pytest.mark.integration

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from snoopsync.state.database import Database
+from snoopsync.state.folders import FolderRow
+from snoopsync.state.images import State
 from snoopsync.state.schema import STEPS
 from tests.support.pictures import encode, photo
 from tests.support.process import Installation, Service, until
@@ -108,10 +110,10 @@ def test_a_damaged_state_file_that_remembers_the_folders_asks_for_them(home: Ins
 def test_a_state_file_of_an_older_format_is_upgraded_and_its_folders_are_mirrored(
     home: Installation,
 ) -> None:
-    home.ok("resync", home.home / "a")
-    with closing(sqlite3.connect(home.state)) as connection:
-        connection.execute("ALTER TABLE picture DROP COLUMN named_in")
-        connection.execute(f"PRAGMA user_version = {len(STEPS) - 1}")
+    folder = FolderRow("a", bytes(home.home / "a"), None, None)
+    home.state.parent.mkdir(parents=True, mode=0o700)
+    with closing(Database(home.state, steps=STEPS[:-1])) as database:
+        State(database).folders.save(folder)
     for arguments in (["status"], ["resync", "--dry-run"]):
         assert "snoopsync resync` upgrades it" in home.run(*arguments).err
     done = home.run("resync")

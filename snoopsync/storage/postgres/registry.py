@@ -126,7 +126,8 @@ class PostgresHosting:
         with self._pool.connection() as connection:
             row = connection.execute(
                 "SELECT id, name, collection.created_at"
-                " FROM key JOIN collection ON id = collection_id WHERE public_key = %s AND revoked_at IS NULL",
+                " FROM key JOIN collection ON id = collection_id"
+                " WHERE public_key = %s AND revoked_at IS NULL",
                 (public_key,),
             ).fetchone()
         return None if row is None else HostedCollection(*row)

@@ -158,7 +158,8 @@ class SqliteHosting:
         with self._looking() as connection:
             row = connection.execute(
                 "SELECT id, name, collection.created_at"
-                " FROM key JOIN collection ON id = collection_id WHERE public_key = ? AND revoked_at IS NULL",
+                " FROM key JOIN collection ON id = collection_id"
+                " WHERE public_key = ? AND revoked_at IS NULL",
                 (public_key,),
             ).fetchone()
         return None if row is None else HostedCollection(*row)

@@ -17,6 +17,7 @@ from snoopsync.client.circuit_breaker import CircuitBreaker, RetryPolicy
 from snoopsync.client.paging import DEFAULT_LIMITS, ListingLimits
 from snoopsync.client.retrying import RetryingCollection
 from snoopsync.config.settings import CollectionConfig, Config, FolderConfig
+from snoopsync.core.addresses import is_insecure
 from snoopsync.core.errors import StateDamaged
 from snoopsync.core.events import Event, log_event
 from snoopsync.core.protocol import ImageCollection
@@ -116,7 +117,7 @@ def _client(
     settings: CollectionConfig, timeout_seconds: float | None, counters: Counters | None
 ) -> ImageCollection:
     # Imported late, because requests takes 0.1 s, and the embedded collection does not need it.
-    from snoopsync.client.collection import Collection, is_insecure
+    from snoopsync.client.collection import Collection
 
     if is_insecure(settings.endpoint):
         log_event(

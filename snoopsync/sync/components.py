@@ -36,6 +36,7 @@ from snoopsync.state.images import State
 from snoopsync.state.lock import COLLECTION_DIRECTORY
 from snoopsync.state.schedule import begin_schedule
 from snoopsync.state.searches import Searches
+from snoopsync.sync.changes_poll import ChangesPoll
 from snoopsync.sync.duplicate_search import (
     DuplicateSearch,
     SearchSettings,
@@ -214,8 +215,13 @@ def open_components(
         engine.sender.in_flight_file = InFlight(state, path_of(config.state))
     searches = Searches(database)
     folders = {monitor.folder.name: monitor.folder for monitor in monitors}
+    poll = None
+    if not config.collection.embedded:  # it has no other owners
+        poll = ChangesPoll(
+            settings.owner, state, searches.reported, search_collection, config.duplicates.max_rank
+        )
     duplicate_search = _duplicate_search(
-        config, search_collection, searches, HardLinks(state, folders), deps.counters
+        config, search_collection, searches, HardLinks(state, folders), deps.counters, poll
     )
     renewal = Renewal(settings.owner, state, searches, folders, search_collection)
     yield Components(config, state, searches, search_collection, engine, duplicate_search, renewal)
@@ -240,6 +246,7 @@ def _duplicate_search(
     searches: Searches,
     hard_links: HardLinks,
     counters: Counters,
+    poll: ChangesPoll | None,
 ) -> DuplicateSearch:
     file = config.duplicates.log
     return DuplicateSearch(
@@ -253,6 +260,7 @@ def _duplicate_search(
         announce_to_log if file is None else announce_to_file(file),
         counters=counters,
         hard_links=hard_links,
+        changes_poll=poll,
     )
 
 

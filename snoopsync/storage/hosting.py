@@ -44,6 +44,19 @@ class Key:
     last_used_at: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class PoolStatistics:
+    """The connections of this process to a database. ``size``: open connections, of at most
+    ``most``. ``in_use``: those that a request has. ``waiting``: requests that wait for one.
+    ``failed``: requests that got none in time, since the start."""
+
+    size: int
+    most: int
+    in_use: int
+    waiting: int
+    failed: int
+
+
 class SignatureHistory(Protocol):
     """The signatures that were accepted, until their date is too old anyway."""
 
@@ -72,6 +85,16 @@ class Hosting(Protocol):
     @property
     def description(self) -> str:
         """Where the collections are stored, for people. Without any password."""
+        ...
+
+    @property
+    def files_per_collection(self) -> int:
+        """How many files each opened ``ImageStore`` keeps open; 0 if that number is small for all
+        together."""
+        ...
+
+    def pool_statistics(self) -> PoolStatistics | None:
+        """The connections at this moment; ``None`` if the engine has no pool. Waits for nothing."""
         ...
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ import logging
 import time
 import traceback
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -60,6 +60,9 @@ _STOPPING = "the service is stopping"
 
 #: The threads for short work: reading the registry, and writing pieces of bodies.
 _SHORT_THREADS = 8
+
+#: The pause before the indexes are loaded again if the database can't be read.
+_RELOAD_SECONDS = 2.0
 
 #: The most characters of a path in the log.
 _LOGGED_PATH_CHARACTERS = 200
@@ -112,6 +115,8 @@ class Application:
         self._picture_pool = _WorkerPool("pictures", limits.pictures_at_once)
         self._other_pool = _WorkerPool("others", limits.requests_at_once)
         self._short_pool = _WorkerPool("short", _SHORT_THREADS)
+        self._loading_pool = _WorkerPool("loading", 1)
+        self._is_ready = False
         self._unauthenticated = asyncio.Lock()
         self._health_check: asyncio.Task[None] | None = None
         self._in_progress = Counter[str]()
@@ -130,6 +135,11 @@ class Application:
                 await asyncio.sleep(0)
         self._log_request(exchange, response.status_code, time.perf_counter() - began)
         await response(scope, receive, send)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the indexes are loaded, so that no search has to wait for that."""
+        return self._is_ready
 
     def _log_request(self, exchange: _Exchange, status: int, seconds: float) -> None:
         method = exchange.request.method
@@ -217,6 +227,8 @@ class Application:
         """Answer an operation that needs no key."""
         if operation.name == "openapi.json":
             return Response(_description(), media_type="application/json")
+        if not self._is_ready:
+            raise Unavailable("the index is being loaded", status=503, retry_after=1.0)
         await self._check()
         return JSONResponse({"status": 200, "message": "OK"})
 
@@ -235,18 +247,28 @@ class Application:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Start the decoders, and send heartbeats during the ``async with`` block. Requests that
-        need no decoder are answered from the beginning."""
+        """Load the indexes, start the decoders, and send heartbeats during the ``async with``
+        block. Requests are answered from the beginning."""
         tasks = [asyncio.create_task(self._send_heartbeats()), asyncio.create_task(self._warm_up())]
         try:
             yield
         finally:
             for task in tasks:
                 task.cancel()
-            for pool in (self._picture_pool, self._other_pool, self._short_pool):
+            pools = (self._picture_pool, self._other_pool, self._short_pool, self._loading_pool)
+            for pool in pools:
                 pool.close()
 
     async def _warm_up(self) -> None:
+        while not self._is_ready:
+            try:
+                errors = await self._loading_pool.run(self._tenants.load_indexes)
+            except SnoopsyncError as error:
+                self._server_error(error)
+                await asyncio.sleep(_RELOAD_SECONDS)
+            else:
+                _log_failed(errors)
+                self._is_ready = True
         try:
             await self._run_briefly(self._tenants.warm_up)
         except SnoopsyncError as error:
@@ -293,6 +315,13 @@ class Application:
         response = _error_json(503, "the service can't do this now")
         response.headers["Retry-After"] = "5"
         return response
+
+
+def _log_failed(errors: Mapping[str, Exception]) -> None:
+    for name, error in errors.items():
+        reason = str(error) if isinstance(error, SnoopsyncError) else repr(error)
+        message = f"the index of the collection {name} can't be loaded: {reason}"
+        log_event(log, logging.ERROR, Event.HOSTING_TROUBLE, "%s", message, error=message)
 
 
 async def _wait_until_granted(slot: Slot, request: Request) -> None:

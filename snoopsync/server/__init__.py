@@ -11,11 +11,13 @@ The daemon does not use this package. Modules, in reading order:
 ``description``  the operations as OpenAPI
 ``uploads``      receives the body of a request into a file
 ``slots``        shares decoders and threads fairly between keys
+``request_counters``  counts requests by call and status
 ``app``          the ASGI application: authorizes, performs, responds
 ``stream``       the bytes of a connection, with limits
 ``connection``   HTTP/1.1 on one connection
 ``http``         accepts connections, limits and closes them
 ``certificate``  checks the dates of the service's certificate
+``metrics``      the metrics for Prometheus
 ``main``         starts the service and stops it
 ``backup``       copies a data directory while the service runs
 ===============  ============================================================

@@ -41,6 +41,7 @@ from snoopsync.core.events import Event, log_event
 from snoopsync.runtime.systemd import SystemdNotifier
 from snoopsync.server.description import openapi
 from snoopsync.server.operations import BASE, Operation, UnknownOperation, find_operation, perform
+from snoopsync.server.request_counters import UNKNOWN_CALL, RequestCounters, call_of
 from snoopsync.server.slots import FairSlots, Slot
 from snoopsync.server.tenants import Tenants
 from snoopsync.server.uploads import RequestLimits, UploadReceiver
@@ -72,9 +73,10 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class _Exchange:
-    """One request, and the key that it is authorized for (empty if it is not)."""
+    """One request, its call, and the key that it is authorized for (empty if it is not)."""
 
     request: Request
+    call: str = UNKNOWN_CALL
     public_key: str = ""
 
 
@@ -117,6 +119,7 @@ class Application:
         self._short_pool = _WorkerPool("short", _SHORT_THREADS)
         self._loading_pool = _WorkerPool("loading", 1)
         self._is_ready = False
+        self.requests = RequestCounters()
         self._unauthenticated = asyncio.Lock()
         self._health_check: asyncio.Task[None] | None = None
         self._in_progress = Counter[str]()
@@ -127,19 +130,27 @@ class Application:
         """Answer one request of the type ``http``."""
         began = time.perf_counter()
         exchange = _Exchange(Request(scope, receive))
-        response = await self._respond(exchange)
-        if not exchange.public_key:
-            # Only one unauthorized response in each iteration of the loop, so that authorized
-            # requests come first.
-            async with self._unauthenticated:
-                await asyncio.sleep(0)
-        self._log_request(exchange, response.status_code, time.perf_counter() - began)
-        await response(scope, receive, send)
+        with self.requests.in_progress():
+            response = await self._respond(exchange)
+            if not exchange.public_key:
+                # Only one unauthorized response in each iteration of the loop, so that authorized
+                # requests come first.
+                async with self._unauthenticated:
+                    await asyncio.sleep(0)
+            seconds = time.perf_counter() - began
+            self.requests.answered(exchange.call, response.status_code, seconds)
+            self._log_request(exchange, response.status_code, seconds)
+            await response(scope, receive, send)
 
     @property
     def is_ready(self) -> bool:
         """Whether the indexes are loaded, so that no search has to wait for that."""
         return self._is_ready
+
+    def waiting(self) -> dict[str, int]:
+        """How many requests wait for their turn, by queue. Any thread may ask."""
+        queues = {"pictures": self._picture_pool, "others": self._other_pool}
+        return {name: pool.slots.waiting for name, pool in queues.items()}
 
     def _log_request(self, exchange: _Exchange, status: int, seconds: float) -> None:
         method = exchange.request.method
@@ -166,6 +177,7 @@ class Application:
     async def _respond(self, exchange: _Exchange) -> Response:
         try:
             operation = _operation_of(exchange.request)
+            exchange.call = call_of(operation)
             if operation.is_public:
                 return await self._public_response(operation)
             return await self._answer(operation, exchange)

@@ -175,10 +175,12 @@ class Server:
     # Accepting connections.
 
     async def _accept_all(self, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             try:
-                accepted, _ = await loop.sock_accept(listener)
+                accepted, _ = listener.accept()
+            except BlockingIOError:
+                await _until_readable(listener)
+                continue
             except OSError as error:
                 if error.errno != errno.ECONNABORTED:
                     await self._pause(error.strerror)
@@ -189,6 +191,7 @@ class Server:
                 accepted.close()
                 await self._pause("nearly all files that the process may open are in use")
                 continue
+            accepted.setblocking(False)
             self._add_client(accepted)
             await asyncio.sleep(0)  # let the open connections run
 
@@ -293,6 +296,17 @@ class Server:
                 task.cancel()
             if late:
                 _, late = await asyncio.wait(late, timeout=_LAST_RESPONSES_SECONDS)
+
+
+async def _until_readable(listener: socket.socket) -> None:
+    # ``loop.sock_accept`` loses a connection that it accepts while the server stops.
+    loop = asyncio.get_running_loop()
+    is_readable = asyncio.Event()
+    loop.add_reader(listener, is_readable.set)
+    try:
+        await is_readable.wait()
+    finally:
+        loop.remove_reader(listener)
 
 
 def _reset_at_close(connected: socket.socket) -> None:

@@ -111,7 +111,7 @@ def _database_metrics(pool: PoolStatistics) -> Iterator[Metric]:
     yield gauge("serve_database_connections_in_use", "Those in use.", pool.in_use)
     yield gauge("serve_database_requests_waiting", "Requests without one.", pool.waiting)
     failed = [((), pool.failed)]
-    text = "Requests that got no connection in time."
+    text = "Requests that waited for a connection in vain."
     yield counters("serve_database_requests_failed", text, (), failed)
 
 

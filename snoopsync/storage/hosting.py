@@ -48,7 +48,7 @@ class Key:
 class PoolStatistics:
     """The connections of this process to a database. ``size``: open connections, of at most
     ``most``. ``in_use``: those that a request has. ``waiting``: requests that wait for one.
-    ``failed``: requests that got none in time, since the start."""
+    ``failed``: requests that waited in vain, since the start."""
 
     size: int
     most: int
@@ -85,6 +85,11 @@ class Hosting(Protocol):
     @property
     def description(self) -> str:
         """Where the collections are stored, for people. Without any password."""
+        ...
+
+    @property
+    def warning(self) -> str | None:
+        """What is unsafe about the way to the database, for people; ``None`` if nothing is."""
         ...
 
     @property

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import http.client
 import io
 import json
 import logging
 import socket
 import ssl
-from contextlib import ExitStack, closing
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager, closing, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from snoopsync.client.collection import Collection
+from snoopsync.core.addresses import Address
+from snoopsync.server import http as http_server
 from snoopsync.server.http import ConnectionLimits, open_file_limit
 from tests.server.helpers import (
     HEALTH,
@@ -30,6 +36,41 @@ from tests.server.helpers import (
 from tests.support.authority import Authority, Certificate
 from tests.support.hosted import Hosted, hosted, hosted_process
 from tests.support.process import Installation, until
+
+
+@pytest.mark.parametrize("turns", range(8))
+def test_a_connection_that_arrives_while_the_server_stops_is_closed(
+    caplog: pytest.LogCaptureFixture, turns: int
+) -> None:
+    """It arrives some turns of the event loop after the order to stop. A lost connection would be
+    closed by the garbage collector, with a warning, which fails this test."""
+    late = socket.socket()
+    listener = http_server.open_listener(Address("127.0.0.1", 0))
+    address = listener.getsockname()
+
+    class Stopping:
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+        @asynccontextmanager
+        async def running(self) -> AsyncIterator[None]:
+            connecting = asyncio.create_task(stop_and_connect())
+            yield
+            await connecting
+
+    async def stop_and_connect() -> None:
+        for _ in range(4):  # until the server accepts connections
+            await asyncio.sleep(0)
+        server.stop()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        with suppress(ConnectionRefusedError):
+            late.connect(address)
+
+    server = http_server.Server(Stopping(), None)
+    with closing(late):
+        server.run(listener)
+    gc.collect()
+    assert [each.message for each in caplog.records if each.levelno >= logging.WARNING] == []
 
 
 def test_idle_connections_never_block_other_clients(tmp_path: Path) -> None:

@@ -47,6 +47,11 @@ class PostgresHosting:
         return self._pool.description
 
     @property
+    def warning(self) -> str | None:
+        """Whether others on the network can read what the node and the database send."""
+        return self._pool.warning
+
+    @property
     def files_per_collection(self) -> int:
         """0, because all collections share the connections."""
         return 0

@@ -84,6 +84,11 @@ class SqliteHosting:
         return str(self._data)
 
     @property
+    def warning(self) -> None:
+        """Nothing: only this user can read the directory."""
+        return
+
+    @property
     def files_per_collection(self) -> int:
         """Two connections, each with the database and the files beside it."""
         return _FILES_PER_COLLECTION

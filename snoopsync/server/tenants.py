@@ -123,14 +123,13 @@ class Tenants:
         return errors
 
     def _last_used(self) -> list[HostedCollection]:
-        """The collections with a valid key, those first that were used last. Only as many as may be
-        open at once."""
+        """The collections with a valid key that was used, those first that were used last. Only as
+        many as may be open at once. A collection whose keys were never used is empty."""
         used_at: dict[HostedCollection, float] = {}
         for key in self._hosting.all_keys():
-            if key.revoked_at is None:
+            if key.revoked_at is None and key.last_used_at is not None:
                 hosted = HostedCollection(key.collection_id, key.collection_name)
-                last = key.last_used_at or key.created_at
-                used_at[hosted] = max(last, used_at.get(hosted, last))
+                used_at[hosted] = max(key.last_used_at, used_at.get(hosted, 0.0))
         files = self._hosting.files_per_collection
         most = self._file_limit() // _PARTS_OF_FILES // files if files else None
         return sorted(used_at, key=used_at.__getitem__, reverse=True)[:most]

@@ -68,7 +68,8 @@ def test_a_collection_that_cannot_be_loaded_delays_no_other(
 ) -> None:
     with hosted(data) as service, service.client("good") as client:
         client.add_image(io.BytesIO(PICTURE), "a")
-        service.keys("bad")
+        with service.client("bad") as other:
+            other.get_images()
         ids = {each.name: each.collection_id for each in service.hosting.collections()}
     path = collection_path(data, ids["bad"])
     path.parent.mkdir(mode=0o700, exist_ok=True)
@@ -146,14 +147,23 @@ def test_no_more_collections_are_loaded_than_a_quarter_of_the_files_allows(data:
 
 def test_a_collection_that_nobody_may_use_is_not_loaded(data: Path) -> None:
     with tenants_of(data, 16384) as (tenants, hosting):
-        hosting.revoke(hosting.add_key("left").public_key)
-        hosting.add_key("used")
+        left, used = hosting.add_key("left"), hosting.add_key("used")
+        for key in (left, used):
+            hosting.record_use(key.public_key, 5e9)
+        hosting.revoke(left.public_key)
         assert loaded(tenants) == ["used"]
+
+
+def test_a_collection_that_nobody_has_used_is_not_created(data: Path) -> None:
+    with tenants_of(data, 16384) as (tenants, hosting):
+        hosting.add_key("new")
+        assert loaded(tenants) == []
+        assert not (data / "collections").exists()
 
 
 def test_no_collection_is_opened_after_the_end(data: Path) -> None:
     with tenants_of(data, 16384) as (tenants, hosting):
-        hosting.add_key("a")
+        hosting.record_use(hosting.add_key("a").public_key, 5e9)
         tenants.close()
         with pytest.raises(Unavailable, match="stopping"):
             tenants.collection(hosting.collections()[0])
@@ -166,6 +176,7 @@ def test_a_database_that_is_lost_while_loading_is_no_fault_of_a_collection(
 ) -> None:
     with tenants_of(data, 16384) as (tenants, hosting):
         key = hosting.add_key("a")
+        hosting.record_use(key.public_key, 5e9)
         path = collection_path(data, key.collection_id)
         path.parent.mkdir(mode=0o700, parents=True)
         path.write_bytes(b"no database" * 100)

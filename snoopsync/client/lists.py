@@ -17,7 +17,7 @@ from snoopsync.client.responses import (
     Response,
     Session,
     invalid_field,
-    is_text,
+    is_label,
     is_valid_id,
     require_fields,
     too_large,
@@ -56,9 +56,6 @@ MOST_CHANGED_PAIRS = 10_000
 #: The largest moment: moments are 64-bit numbers.
 _LARGEST_MOMENT = 2**63 - 1
 
-#: The largest size of a label in UTF-8.
-_LONGEST_LABEL_BYTES = 512
-
 #: A result with a larger rank is ignored, because it is not similar at all.
 _LARGEST_RANK = 2**31 - 1
 
@@ -68,6 +65,7 @@ _MAX_SIZE = 2**48
 #: The optional fields of a match, and their types.
 _EXTRAS = {
     "kind": str,
+    "label": str,
     "sha256": str,
     "width": int,
     "height": int,
@@ -194,6 +192,8 @@ def _is_usable(name: str, value: Any) -> bool:
     match name, value:
         case "kind", _:
             return value in KINDS
+        case "label", _:
+            return is_label(value)
         case "sha256", _:
             return _SHA256.fullmatch(value) is not None
         case _, bool() | dict():
@@ -308,14 +308,8 @@ def _changed_pair(response: Response, entry: Any) -> ChangedPair | None:
         "match": entry["match"],
         "rank": entry["rank"],
         "kind": kind if isinstance(kind, str) and kind in KINDS else None,
-        "label": label if _is_label(label) else None,
+        "label": label if is_label(label) else None,
     }
-
-
-def _is_label(value: Any) -> bool:
-    if not isinstance(value, str) or not value:
-        return False
-    return len(value.encode(errors="replace")) <= _LONGEST_LABEL_BYTES and is_text(value)
 
 
 def _read(

@@ -3,8 +3,8 @@
 The main thread waits for signals, and reports to systemd whether the other threads make progress.
 The engine's thread does the mirroring. One thread searches for duplicates. One thread sends
 pictures again that an older version of the collection described. One thread asks a service what
-other owners added that is like our images. In addition, the engine has workers, the watcher has
-readers, and the socket has its own threads.
+other owners added that is like our images. One thread sends labels. In addition, the engine has
+workers, the watcher has readers, and the socket has its own threads.
 
 They stop in this order: first the engine, which waits for the running requests and records their
 results; then the search for duplicates, whose remaining work stays due; then everything that they
@@ -20,7 +20,7 @@ from collections.abc import Callable
 
 from snoopsync.config.settings import Config
 from snoopsync.control.report import ServiceView
-from snoopsync.core.errors import ConfigError, Stopped
+from snoopsync.core.errors import ConfigError, Stopped, Unauthorized
 from snoopsync.core.events import Event, log_event
 from snoopsync.runtime.liveness import Liveness
 from snoopsync.service.engine_thread import SHUTDOWN_SECONDS, EngineThread
@@ -38,6 +38,10 @@ _WATCHER_PATIENCES = 5
 
 #: How often to check the parts of the service if systemd sets no watchdog interval, in seconds.
 _CHECK_SECONDS = 5.0
+
+
+def _ignore(_refusal: Unauthorized) -> None:
+    """A service may refuse labels alone. If it refuses the keys, other requests show that."""
 
 
 class Service:
@@ -116,7 +120,10 @@ class Service:
         """What threads of their own do beside the engine, by the name of the thread."""
         timing, components = self._environment.timing, self._components
         renewal = self._low_priority(components.renewal, timing.renewal_interval_seconds)
-        work = {"duplicates": self._search.run, "renewal": renewal.run}
+        labels = self._low_priority(
+            components.label_updates, timing.labels_interval_seconds, on_refused=_ignore
+        )
+        work = {"duplicates": self._search.run, "renewal": renewal.run, "labels": labels.run}
         poll = components.duplicate_search.changes_poll
         if poll is not None:
             rescan_seconds = components.config.sync.rescan_interval_seconds
@@ -124,7 +131,12 @@ class Service:
             work["changes"] = self._low_priority(poll, interval_seconds).run
         return work
 
-    def _low_priority(self, work: LowPriorityWork, interval_seconds: float) -> LowPriorityTask:
+    def _low_priority(
+        self,
+        work: LowPriorityWork,
+        interval_seconds: float,
+        on_refused: Callable[[Unauthorized], None] | None = None,
+    ) -> LowPriorityTask:
         return LowPriorityTask(
             work,
             interval_seconds,
@@ -132,7 +144,7 @@ class Service:
             self._stop,
             is_reconciled=lambda: self.reconciled,
             on_news=self._search.search_soon,
-            on_refused=self._search.note_refusal,
+            on_refused=on_refused or self._search.note_refusal,
         )
 
     def _start(self, name: str, work: Callable[[], None]) -> threading.Thread:

@@ -14,6 +14,7 @@ Modules, in reading order:
 ``folders``         the record of each folder
 ``intents``         what was planned and is not confirmed
 ``deletions``       which deletions are held, and which are approved
+``labels``          the images whose label in the collection may be another one
 ``schedule``        a clock that survives restarts: for retries and deletions
 ``listings``        directories whose listing is unchanged
 ``unwanted``        images that the configuration leaves out

@@ -9,6 +9,7 @@ from tests.support.paths import ROOT
 EXCEPTIONS = {
     "checks/examination": "the order of the checks, which cli/test_check sees as a whole",
     "checks/finding": "declarations",
+    "cli/after_resync": "sync/test_renewal and promises/test_shared_names",
     "cli/dismissals": "cli/test_duplicates",
     "cli/group_selection": "cli/test_duplicates",
     "cli/json_lines": "two functions that print; docs/test_json has every shape",
@@ -16,6 +17,7 @@ EXCEPTIONS = {
     "cli/queries": "several commands: cli/test_listing and cli/test_check",
     "cli/surplus": "cli/test_duplicates",
     "cli/tables": "tables on a terminal: cli/test_output",
+    "client/changing": "client/test_retrying: through a client that retries",
     "client/lists": "client/test_responses has every answer",
     "core/protocol": "declarations",
     "decoding/features": "declarations",

@@ -7,7 +7,7 @@ with retries.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ import pytest
 from snoopsync.client.collection import Collection
 from snoopsync.client.retrying import RetryingCollection
 from snoopsync.core.errors import Conflict, NotFound, Refused
-from snoopsync.core.protocol import ImageCollection, ReportsChanges
+from snoopsync.core.protocol import ImageCollection, Labelled, ReportsChanges
 from snoopsync.embedded import open_embedded
 from snoopsync.embedded.changes import PAGE_IMAGES
 from snoopsync.server.storage import Location
@@ -402,3 +402,76 @@ def test_an_impossible_moment_or_owner_is_refused(
     with pytest.raises(Refused) as caught:
         collection.changes(since, owner)
     assert caught.value.status == 400
+
+
+ODD_LABELS = [
+    "nas: photos/2024/a b.jpg",
+    " spaces ",
+    "%41%0A",
+    "é 写真 🖼 e\u0301",
+    "\u202e\u2028",
+    '?x=1&y#/;,"',
+    "x" * 512,
+    "写" * 170,
+]
+
+
+def labelled(collection: ImageCollection) -> Labelled:
+    assert isinstance(collection, Labelled)
+    return collection
+
+
+@pytest.mark.parametrize("label", ODD_LABELS)
+def test_a_label_arrives_unchanged(collection: ImageCollection, label: str) -> None:
+    added = collection.add_image(PICTURE, "a/b", label=label)
+    collection.add_image(PICTURE, "copy")
+    assert (added["label"], collection.get_image("a/b")["label"]) == (label, label)
+    assert "label" not in collection.get_image("copy")
+    [match] = collection.search_images_by_id("copy")["results"]
+    [near] = collection.search_images_by_id("copy", 1)["results"]
+    assert (match["label"], near["label"]) == (label, label)
+    found = {each["id"]: each.get("label") for each in collection.search_images(PICTURE)["results"]}
+    assert found == {"a/b": label, "copy": None}
+
+
+def test_an_image_keeps_its_label_until_there_is_another_one(collection: ImageCollection) -> None:
+    collection.add_image(PICTURE, "a", label="one")
+    assert collection.add_image(OTHER_PICTURE, "a", True)["label"] == "one"
+    assert collection.add_image(PICTURE, "a", True, "two")["label"] == "two"
+    assert collection.get_image("a")["label"] == "two"
+
+
+def test_a_label_is_set_and_cleared_without_the_picture(collection: ImageCollection) -> None:
+    before = collection.add_image(PICTURE, "a b/c")
+    collection.add_image(PICTURE, "copy")
+    for label in ("one", "two"):
+        answer = labelled(collection).set_label("a b/c", label)
+        assert (answer["status"], answer["image_id"], answer["label"]) == (200, "a b/c", label)
+        [match] = collection.search_images_by_id("copy")["results"]
+        assert match["label"] == label
+    assert "label" not in labelled(collection).set_label("a b/c", None)
+    after = collection.get_image("a b/c")
+    assert (after["image_time"], "label" in after) == (before["image_time"], False)
+
+
+def test_the_label_of_an_unknown_image_can_not_be_set(collection: ImageCollection) -> None:
+    for label in ("one", None):
+        with pytest.raises(NotFound):
+            labelled(collection).set_label("a", label)
+
+
+@pytest.mark.parametrize("label", ["a\n", "\x00", "\x7f", "\x85", "x" * 513, "写" * 171])
+def test_an_invalid_label_is_refused(collection: ImageCollection, label: str) -> None:
+    collection.add_image(PICTURE, "a")
+    calls: tuple[Callable[[], object], ...] = (
+        lambda: collection.add_image(PICTURE, "b", label=label),
+        lambda: collection.add_image(OTHER_PICTURE, "a", True, label),
+        lambda: labelled(collection).set_label("a", label),
+    )
+    for call in calls:
+        with pytest.raises(Refused) as caught:
+            call()
+        assert (caught.value.status, caught.value.permanent) == (400, True)
+    assert [each["id"] for each in collection.images()] == ["a"]
+    assert "label" not in collection.get_image("a")
+    assert collection.search_images(OTHER_PICTURE)["results"] == []

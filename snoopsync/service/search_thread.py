@@ -19,6 +19,11 @@ log = logging.getLogger("snoopsync.service")
 
 #: How many failures of the search are logged. Further ones are only counted.
 _MAX_LOGGED = 5
+
+#: While pictures are sent, the thread rests after each search for this many times as long as the
+#: search took. Pictures that arrive together are mirrored first. Alerts about them come later.
+_RESTS = 3
+
 _KEEPS_FAILING = "the search for duplicates keeps failing and working again"
 
 
@@ -93,7 +98,9 @@ class SearchThread:
     def _search(self, throttle: LogThrottle) -> None:
         only_new = not self._retry.is_set() and bool(self._seconds_left())
         try:
-            self._duplicate_search.work_off(self._stop.is_set, only_new=only_new)
+            self._duplicate_search.work_off(
+                self._stop.is_set, only_new=only_new, rest=self._rest_while_sending
+            )
         except CollectionError as error:
             self._note(error, throttle)
             self._failures += 1
@@ -126,6 +133,11 @@ class SearchThread:
                 error=str(error),
             )
         self.error = error
+
+    def _rest_while_sending(self, seconds: float) -> None:
+        """Rest after a search that took so many seconds, if pictures are being sent."""
+        if self._engine.in_flight:
+            self._stop.wait(_RESTS * seconds)
 
     def _wait(self, seconds: float) -> None:
         """Wait for ``seconds``, or until ``retry_now`` or ``end`` is called."""

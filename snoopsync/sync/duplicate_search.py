@@ -130,11 +130,17 @@ class DuplicateSearch:
         self._trouble: CollectionError | None = None
         self._results: list[SearchResult] = []
 
-    def work_off(self, is_stopped: Callable[[], bool], *, only_new: bool = False) -> None:
+    def work_off(
+        self,
+        is_stopped: Callable[[], bool],
+        *,
+        only_new: bool = False,
+        rest: Callable[[float], None] = lambda seconds: None,
+    ) -> None:
         """Search for every image that is due, and alert about new pictures. An image whose search
         fails does not delay the others, and stays due. After many failures in a row, the remaining
         images wait for the next call. ``only_new``: skip images whose search failed when all were
-        last tried.
+        last tried. ``rest`` is called after each search with the seconds that it took.
 
         Raises the first ``CollectionError`` if some images could not be searched for.
         """
@@ -142,12 +148,12 @@ class DuplicateSearch:
         self._alert(is_stopped)
         self.has_tried_all = False
         postponed = self._postponed if only_new else frozenset()
-        self._search_all_due(postponed, is_stopped)
+        self._search_all_due(postponed, is_stopped, rest)
         after = ""
         while not only_new and not is_stopped() and (batch := self._reported_after(after)):
             self._look_at_reported(batch)
             after = batch[-1][0].match
-            self._search_all_due(postponed, is_stopped)
+            self._search_all_due(postponed, is_stopped, rest)
         if is_stopped():
             return
         self._alert(is_stopped)
@@ -169,7 +175,12 @@ class DuplicateSearch:
         if is_new:
             self.work_off(lambda: False)
 
-    def _search_all_due(self, postponed: frozenset[str], is_stopped: Callable[[], bool]) -> None:
+    def _search_all_due(
+        self,
+        postponed: frozenset[str],
+        is_stopped: Callable[[], bool],
+        rest: Callable[[float], None],
+    ) -> None:
         failed_in_a_row = 0
         while batch := self._due(self._failed | postponed):
             if self.changes_poll is not None:
@@ -178,6 +189,7 @@ class DuplicateSearch:
                 for due in batch:
                     if is_stopped():
                         return
+                    begun = time.monotonic()
                     try:
                         self._search(due, is_stopped)
                         failed_in_a_row = 0
@@ -189,6 +201,7 @@ class DuplicateSearch:
                         failed_in_a_row += isinstance(error, Unavailable | Unreachable)
                         if failed_in_a_row == _MAX_FAILURES:
                             raise  # the next call continues with the others
+                    rest(time.monotonic() - begun)
             finally:
                 self._record_results()
 

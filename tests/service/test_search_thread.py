@@ -6,9 +6,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from snoopsync.core.backoff import Backoff
 from snoopsync.core.errors import Unauthorized
 from snoopsync.service.search_thread import SearchThread
+from snoopsync.sync.engine import SyncEngine
 from tests.support.collection_server import Seen
 from tests.support.faults import Fault, answers
 from tests.support.process import until
@@ -25,8 +28,10 @@ def searches_fail(status: int) -> Callable[[Seen], Fault | None]:
 
 
 @contextmanager
-def searching(live: Live, backoff: Backoff = HOUR) -> Iterator[SearchThread]:
-    components, stop = live.components, threading.Event()
+def searching(
+    live: Live, backoff: Backoff = HOUR, stop: threading.Event | None = None
+) -> Iterator[SearchThread]:
+    components, stop = live.components, stop or threading.Event()
     search = SearchThread(components.duplicate_search, components.engine, stop, backoff)
     thread = threading.Thread(target=search.run)
     thread.start()
@@ -59,6 +64,36 @@ def test_new_images_are_searched_for_when_the_thread_is_notified(world: World) -
         live.settle()
         search.search_soon()
         until(lambda: left(live) == 0)
+
+
+class Stop(threading.Event):
+    """Notes for how long the thread rests."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rests: list[float | None] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.rests.append(timeout)
+        return super().wait(timeout)
+
+
+@pytest.mark.parametrize(("in_flight", "count"), [(0, 0), (1, 2)])
+def test_the_thread_rests_after_each_search_only_while_pictures_are_sent(
+    world: World, monkeypatch: pytest.MonkeyPatch, in_flight: int, count: int
+) -> None:
+    for number in range(2):
+        world.disk.write(f"{number}.jpg", fake_picture(number))
+    with world.running() as live:
+        live.rest()
+        assert left(live) == 2
+        monkeypatch.setattr(SyncEngine, "in_flight", property(lambda engine: in_flight))
+        stop = Stop()
+        with searching(live, stop=stop):
+            until(lambda: left(live) == 0)
+        monkeypatch.undo()
+    assert len(stop.rests) == count
+    assert all(seconds is not None and seconds > 0 for seconds in stop.rests)
 
 
 def test_a_failed_search_is_repeated_at_once_when_the_thread_is_notified(world: World) -> None:

@@ -18,6 +18,7 @@ Modules, in reading order:
 ``variants``    a picture cropped, framed or rotated a little
 ``index``       codes in memory: add, remove, search
 ``hamming``     exact search for near codes, by counting differing bits
+``sketches``    search for the codes of many variants, among codes whose coarse bits are alike
 ==============  ============================================================
 """
 

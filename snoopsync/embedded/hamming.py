@@ -112,13 +112,7 @@ class HammingSearch:
         """The first ``count`` codes of these blocks, in chunks for ``hits``. The chunks are small
         enough that each of ``threads`` threads gets some."""
         largest = _COMPARISONS_AT_ONCE // min(max(self.passes, 1), _QUERIES_AT_ONCE)
-        found = []
-        for begin, block in zip(range(0, count, BLOCK_CODES), blocks, strict=True):
-            codes = block[:, : count - begin]
-            size = codes.shape[1]
-            step = min(largest, -(-size // threads))
-            found += [(begin + at, codes[:, at : at + step]) for at in range(0, size, step)]
-        return found
+        return chunks_of(blocks, count, largest, threads)
 
     def hits(self, chunks: Iterator[Chunk]) -> Hits:
         """The hits in these chunks. Several threads may share one iterator of a list. Each thread
@@ -134,6 +128,18 @@ class HammingSearch:
                         near = distances <= self._radius
                         found.append((start + at[near], queries[near], distances[near]))
         return joined(found)
+
+
+def chunks_of(blocks: Sequence[Words], count: int, largest: int, threads: int) -> list[Chunk]:
+    """The first ``count`` codes of these blocks, in chunks of at most ``largest`` codes, so that
+    each of ``threads`` threads gets some."""
+    found = []
+    for begin, block in zip(range(0, count, BLOCK_CODES), blocks, strict=True):
+        codes = block[:, : count - begin]
+        size = codes.shape[1]
+        step = min(largest, -(-size // threads))
+        found += [(begin + at, codes[:, at : at + step]) for at in range(0, size, step)]
+    return found
 
 
 def joined(hits: Sequence[Hits]) -> Hits:

@@ -1,9 +1,11 @@
-"""Stores codes in memory under keys, and searches them exactly."""
+"""Stores codes in memory under keys, and searches them."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,15 +16,20 @@ from snoopsync.embedded.hamming import (
     HammingSearch,
     Hits,
     Words,
+    chunks_of,
     empty_block,
     joined,
     words_of,
 )
+from snoopsync.embedded.sketches import VariantSearch, sketches_of
 
 Keys = NDArray[np.int64]
 
 #: One core makes this many comparisons in about 5 ms. For fewer, other cores are not worth using.
 _ONE_CORE_COMPARISONS = 1_000_000
+
+#: Searching a code for all variants takes as long as this many comparisons of ``HammingSearch``.
+_COMPARISONS_FOR_VARIANTS = 8
 
 _FIRST_CAPACITY = 256
 _GROWTH = 1.25
@@ -34,6 +41,9 @@ _BLOCK_GROWTH = 8
 
 #: The place of a code that was removed.
 _REMOVED = -1
+
+
+_Chunk = TypeVar("_Chunk")
 
 
 class CodeIndex:
@@ -49,6 +59,7 @@ class CodeIndex:
     def __init__(self) -> None:
         self._blocks: list[Words] = []
         self._line_of = np.empty(_FIRST_CAPACITY, np.int32)
+        self._sketches = np.empty(_FIRST_CAPACITY, np.uint64)
         self._count = 0
         self._keys = np.empty(_FIRST_CAPACITY, np.int64)
         self._place_of = np.empty(_FIRST_CAPACITY, np.int32)
@@ -60,7 +71,7 @@ class CodeIndex:
     @property
     def size_bytes(self) -> int:
         """The size in memory of the codes and the tables."""
-        tables = (self._line_of, self._keys, self._place_of)
+        tables = (self._line_of, self._sketches, self._keys, self._place_of)
         return sum(each.nbytes for each in self._blocks) + sum(each.nbytes for each in tables)
 
     def add(self, keys: Keys, codes: Codes) -> None:
@@ -71,6 +82,7 @@ class CodeIndex:
         places = np.arange(self._count, self._count + added)
         lines = np.arange(self._lines, self._lines + added)
         self._line_of[places] = lines
+        self._sketches[places] = sketches_of(codes)
         self._keys[lines], self._place_of[lines] = keys, places
         self._append(words_of(codes))
         self._lines += added
@@ -83,6 +95,7 @@ class CodeIndex:
         place, last = int(self._place_of[line]), self._count - 1
         self._code_at(place)[:] = self._code_at(last)
         self._line_of[place] = self._line_of[last]
+        self._sketches[place] = self._sketches[last]
         self._place_of[self._line_of[place]] = place
         self._place_of[line] = _REMOVED
         self._count = last
@@ -93,12 +106,29 @@ class CodeIndex:
         """All codes within ``radius`` bits of a query, in any order. For each hit: the key of the
         code, the position of the query, and the distance in bits."""
         search = HammingSearch(queries, radius)
-        is_long = search.passes * self._count > _ONE_CORE_COMPARISONS
-        cores = (os.cpu_count() or 1) if is_long else 1
-        chunks = iter(search.chunks(self._blocks, self._count, cores))
+        cores = _cores(search.passes * self._count)
+        chunks = search.chunks(self._blocks, self._count, cores)
+        return self._hits(search.hits, chunks, cores)
+
+    def search_variants(self, variants: Codes, radius: int) -> Hits:
+        """As ``search``, for the codes of all variants of one picture. Codes whose sketch is not
+        near to those of a group of variants are left out."""
+        search = VariantSearch(variants, radius)
+        cores = _cores(_COMPARISONS_FOR_VARIANTS * self._count)
+        chunks = [
+            (start, words, self._sketches[start : start + words.shape[1]])
+            for start, words in chunks_of(self._blocks, self._count, BLOCK_CODES, cores)
+        ]
+        return self._hits(search.hits, chunks, cores)
+
+    def _hits(
+        self, search: Callable[[Iterator[_Chunk]], Hits], chunks: list[_Chunk], cores: int
+    ) -> Hits:
+        """What ``search`` finds in these chunks with this many threads, under the codes' keys."""
+        shared = iter(chunks)
         with ThreadPoolExecutor(cores) as threads:
-            elsewhere = threads.map(search.hits, [chunks] * (cores - 1))
-            places, numbers, distances = joined([search.hits(chunks), *elsewhere])
+            elsewhere = threads.map(search, [shared] * (cores - 1))
+            places, numbers, distances = joined([search(shared), *elsewhere])
         return self._keys[self._line_of[places]], numbers, distances
 
     def _append(self, words: Words) -> None:
@@ -131,6 +161,7 @@ class CodeIndex:
         if self._count + added > len(self._line_of):
             capacity = max(self._count + added, int(len(self._line_of) * _GROWTH))
             self._line_of.resize(capacity, refcheck=False)
+            self._sketches.resize(capacity, refcheck=False)
         if self._lines + added > len(self._keys):
             self._compact_table()
             if self._lines + added > len(self._keys) / _GROWTH:
@@ -145,3 +176,8 @@ class CodeIndex:
         self._keys[: self._lines] = self._keys[kept]
         self._place_of[: self._lines] = self._place_of[kept]
         self._line_of[self._place_of[: self._lines]] = np.arange(self._lines)
+
+
+def _cores(comparisons: int) -> int:
+    """How many cores a search with this many comparisons uses."""
+    return (os.cpu_count() or 1) if comparisons > _ONE_CORE_COMPARISONS else 1

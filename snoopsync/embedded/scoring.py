@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from snoopsync.decoding import pdq
 from snoopsync.decoding.features import CODE_BYTES, Features, Thumbnail
@@ -87,6 +88,11 @@ class QueryCodes:
         self._first_variant = len(self.codes)
         if with_variants and self._thumbnail is not None:
             self.codes = np.concatenate([self.codes, variant_codes(self.luma)])
+
+    @property
+    def variants(self) -> NDArray[np.uint8]:
+        """The codes of the variants; none if the search does not use variants."""
+        return self.codes[self._first_variant :]
 
     @cached_property
     def luma(self) -> Luma:

@@ -21,7 +21,7 @@ from typing import TypeVar
 import numpy as np
 
 from snoopsync.decoding.features import CODE_BYTES, FEED_VERSION, Features
-from snoopsync.embedded.hamming import Codes
+from snoopsync.embedded.hamming import Codes, joined
 from snoopsync.embedded.index import CodeIndex, Keys
 from snoopsync.embedded.kinds import MatchKind
 from snoopsync.embedded.pairing import ComparablePicture, score_pair
@@ -34,10 +34,6 @@ from snoopsync.storage.images import (
     StoredCodes,
     StoredImage,
 )
-
-#: Variants are searched for only in an index of up to this many codes. At this size, searching for
-#: them takes 25 ms on a slow machine with two cores.
-_MAX_CODES_FOR_VARIANTS = 50_000
 
 #: After so many changes, codes of images that other processes removed are looked for.
 _FEWEST_CHANGES = 1_000
@@ -257,15 +253,14 @@ class SimilaritySearch:
         first."""
         with self._lock:
             index = self._followed(version)
-            with_variants = len(index) <= _MAX_CODES_FOR_VARIANTS
+        if not len(asked.form_codes):
+            return np.empty(0, np.int64)
         # The lock is released, so that other threads can search while the codes of the variants are
         # computed.
-        codes = asked.queries.codes if with_variants else asked.form_codes
-        if not len(codes):
-            return np.empty(0, np.int64)
+        variants = asked.queries.variants
         radius = MAX_RANK_OF_LOW_QUALITY if asked.is_low_quality else MAX_RANK
         with self._lock:
-            return index.near(codes, radius)
+            return index.near(asked.form_codes, variants, radius)
 
     def load(self) -> None:
         """Read the codes of this version, so that the first search does not have to."""
@@ -312,10 +307,13 @@ class _VersionIndex:
             self._add(stored)
             self._last_mark = stored.last_mark
 
-    def near(self, codes: Codes, radius: int) -> Keys:
-        """The marks of the images with a code within ``radius`` bits of one of ``codes``, the
-        nearest first."""
-        keys, _, distances = self._codes.search(codes, radius)
+    def near(self, forms: Codes, variants: Codes, radius: int) -> Keys:
+        """The marks of the images with a code within ``radius`` bits of one of these codes of forms
+        and variants of a picture, the nearest first."""
+        hits = [self._codes.search(forms, radius)]
+        if len(variants):
+            hits.append(self._codes.search_variants(variants, radius))
+        keys, _, distances = joined(hits)
         marks: Keys = keys[np.argsort(distances, kind="stable")] >> 1
         _, first = np.unique(marks, return_index=True)
         nearest: Keys = marks[np.sort(first)]

@@ -15,6 +15,7 @@ from snoopsync.decoding import pdq
 from snoopsync.decoding.features import CODE_BYTES, FORM_COUNT, SIDE, Features, Thumbnail
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.embedded.hamming import Codes
+from snoopsync.embedded.sketches import grouped, sketches_of
 from tests.support.pictures import encode, photo
 
 SMALL = (96, 72)
@@ -79,6 +80,29 @@ def forms(seed: int) -> Codes:
     """The codes of the eight forms of a picture."""
     luma = np.random.default_rng(seed).integers(0, 256, (pdq.SIDE, pdq.SIDE)).astype(np.float64)
     return np.frombuffer(pdq.eight_codes(luma), np.uint8).reshape(-1, CODE_BYTES)
+
+
+def brute_force_of_variants(
+    codes: Codes, variants: Codes, radius: int
+) -> set[tuple[int, int, int]]:
+    """What a search for variants finds, bit by bit: the position of the code, the position of the
+    variant, and their distance."""
+    hits = set()
+    for group in grouped(sketches_of(variants)):
+        common, sketch = int(group.common), int(group.sketch)
+        for at, code in enumerate(codes):
+            if ((coarse_bits(code) ^ sketch) & common).bit_count() > group.reach:
+                continue
+            for number in group.numbers.tolist():
+                bits = int(np.bitwise_count(code ^ variants[number]).sum(dtype=np.int64))
+                if bits <= radius:
+                    hits.add((at, number, bits))
+    return hits
+
+
+def coarse_bits(code: Codes) -> int:
+    """The sketch of a code: every other one of its first 16 bytes."""
+    return int.from_bytes(code[0:16:2].tobytes(), sys.byteorder)
 
 
 def features(number: int) -> Features:

@@ -1,4 +1,4 @@
-"""The exact search returns the results of brute force."""
+"""The searches return the results of brute force."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from snoopsync.decoding.features import CODE_BYTES
 from snoopsync.embedded import index
-from snoopsync.embedded.hamming import BLOCK_CODES, Codes
+from snoopsync.embedded.hamming import BLOCK_CODES, Codes, Hits
 from snoopsync.embedded.index import CodeIndex
-from tests.embedded.helpers import RADIUS, forms, random_codes
+from tests.embedded.helpers import RADIUS, brute_force_of_variants, forms, random_codes
 
 
 def near(code: Codes, bits: int) -> Codes:
@@ -29,9 +29,13 @@ def keys(*numbers: int) -> NDArray[np.int64]:
 
 
 def found(codes: CodeIndex, queries: Codes, radius: int) -> set[tuple[int, int, int]]:
-    hits = list(zip(*(part.tolist() for part in codes.search(queries, radius)), strict=True))
-    assert len(hits) == len(set(hits))
-    return set(hits)
+    return as_set(codes.search(queries, radius))
+
+
+def as_set(hits: Hits) -> set[tuple[int, int, int]]:
+    rows = list(zip(*(part.tolist() for part in hits), strict=True))
+    assert len(rows) == len(set(rows))
+    return set(rows)
 
 
 def brute_force(rows: dict[int, bytes], queries: Codes, radius: int) -> set[tuple[int, int, int]]:
@@ -43,8 +47,17 @@ def brute_force(rows: dict[int, bytes], queries: Codes, radius: int) -> set[tupl
     }
 
 
+def of_variants(rows: dict[int, bytes], variants: Codes, radius: int) -> set[tuple[int, int, int]]:
+    """What a search for variants finds, by brute force."""
+    keys = list(rows)
+    codes = np.frombuffer(b"".join(rows.values()), np.uint8).reshape(-1, CODE_BYTES)
+    hits = brute_force_of_variants(codes, variants, radius)
+    return {(keys[at], number, bits) for at, number, bits in hits}
+
+
 def test_an_empty_index_has_no_matches() -> None:
     assert found(CodeIndex(), random_codes(1, 16), RADIUS) == set()
+    assert as_set(CodeIndex().search_variants(random_codes(1, 16), RADIUS)) == set()
 
 
 def test_the_radius_is_included() -> None:
@@ -130,6 +143,8 @@ def test_any_history_gives_the_results_of_brute_force(data: st.DataObject, seed:
     radius = data.draw(st.integers(0, 130))
     expected = brute_force(rows, centres, radius)
     assert found(codes, centres, radius) == expected
+    variants = codes.search_variants(centres, radius)
+    assert as_set(variants) == of_variants(rows, centres, radius)
     assert len(codes) == len(rows)
 
 
@@ -178,6 +193,8 @@ def test_many_codes_are_searched_block_by_block(
         codes.remove(key)
     left = {hit for hit in expected if hit[0] not in (count - 1, 5, BLOCK_CODES)}
     assert found(codes, queries, 98) == left
+    near = {hit[0]: stored[hit[0]].tobytes() for hit in left}
+    assert as_set(codes.search_variants(queries, 98)) == of_variants(near, queries, 98)
 
 
 @pytest.mark.parametrize("count", [1, 1023, 1024, 1025, 8191, 8192, 8193, 65537])

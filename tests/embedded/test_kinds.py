@@ -13,7 +13,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
 from snoopsync.decoding.features import Thumbnail
-from snoopsync.embedded import EmbeddedCollection, search
+from snoopsync.embedded import EmbeddedCollection
 from snoopsync.embedded.kinds import compare, is_photographic
 from tests.decoding.helpers import extract
 from tests.support.pictures import encode, photo
@@ -187,16 +187,6 @@ def test_slides_do_not_count_as_photographs() -> None:
     for text in (("Apples", "and pears", "in May"), ("Results", "of the year", "in figures")):
         thumbnail = extract(encode(slide(*text), "PNG")).thumbnail
         assert thumbnail is not None and not is_photographic(thumbnail)
-
-
-def test_large_collections_are_searched_without_variants(
-    collection: EmbeddedCollection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    collection.add_image(io.BytesIO(encode(photo(1, SIZE))), "1")
-    cropped = encode(crop(0.1, 0.5, 0.5)(photo(1, SIZE)))
-    assert len(collection.search_images(io.BytesIO(cropped))["results"]) == 1
-    monkeypatch.setattr(search, "_MAX_CODES_FOR_VARIANTS", 0)
-    assert not collection.search_images(io.BytesIO(cropped))["results"]
 
 
 def test_two_skies_with_different_birds_are_not_certainly_the_same() -> None:

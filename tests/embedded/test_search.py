@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw, ImageOps
 
-from snoopsync.embedded import EmbeddedCollection
+from snoopsync.embedded import EmbeddedCollection, open_embedded
 from snoopsync.embedded import search as search_module
 from snoopsync.embedded.search import SimilaritySearch
 from snoopsync.storage.images import Position
 from snoopsync.storage.sqlite.images import SqliteImageStore
 from tests.decoding.helpers import extract
+from tests.support.many_images import add_random_images
 from tests.support.pictures import encode, photo
 
 SIZE = (480, 360)
@@ -77,6 +78,27 @@ def test_the_original_is_found_by_the_id_of_its_copy(
     (match,) = collection.search_images_by_id("copy")["results"]
     assert match["id"] == "1"
     assert match["rank"] <= DUPLICATE
+
+
+@pytest.mark.parametrize("count", [10, 60_000])
+def test_crops_captions_and_rotations_are_found_in_collections_of_any_size(
+    database: Path, count: int
+) -> None:
+    picture = photo(1, SIZE)
+    alterations = {
+        "cropped by 5 %": picture.crop((0, 18, 456, 360)),
+        "cropped by 10 %": picture.crop((48, 18, 480, 342)),
+        "caption below": ImageOps.pad(picture, (480, 405), color="white", centering=(0, 0)),
+        "rotated by 3 degrees": picture.rotate(3, Image.Resampling.BICUBIC),
+    }
+    database.parent.mkdir()
+    add_random_images(database, count)
+    with closing(open_embedded(database)) as collection:
+        collection.add_image(io.BytesIO(encode(picture)), "original")
+        for name, altered in alterations.items():
+            results = collection.search_images(io.BytesIO(encode(altered)))["results"]
+            assert [match["id"] for match in results] == ["original"], name
+            assert results[0]["rank"] <= DUPLICATE
 
 
 @pytest.mark.parametrize("colour", ["white", "black"])

@@ -9,7 +9,18 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from tests.benchmarks import adding, idle, large, latency, looking, noop, recall, rename, uploads
+from tests.benchmarks import (
+    adding,
+    arriving,
+    idle,
+    large,
+    latency,
+    looking,
+    noop,
+    recall,
+    rename,
+    uploads,
+)
 
 
 def main() -> None:
@@ -17,7 +28,7 @@ def main() -> None:
     minutes to prepare."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     names = ("noop", "idle", "looking", "latency", "uploads", "rename", "adding")
-    by_name = ("recall", "large")
+    by_name = ("recall", "large", "arriving")
     known = ", ".join((*names, *by_name))
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {known}")
     parser.add_argument("--rounds", type=int, default=5, help="how often each is measured")
@@ -25,8 +36,9 @@ def main() -> None:
     parser.add_argument(
         "--dir", type=Path, help="where to work; what was prepared there is used again"
     )
-    parser.add_argument("--pictures", type=int, default=1_000_000, help="of large")
+    parser.add_argument("--pictures", type=int, default=1_000_000, help="of large and arriving")
     parser.add_argument("--photos", type=Path, help="photographs of your own, for recall")
+    parser.add_argument("--others", type=int, default=0, help="random images besides, for recall")
     parser.add_argument("--alone", action="store_true", help="recall without others' hashes")
     given = parser.parse_args()
     unknown = set(given.names) - {*names, *by_name}
@@ -38,8 +50,11 @@ def main() -> None:
         "looking": partial(looking.measure, files=given.files),
         "latency": latency.measure,
         "adding": partial(adding.measure, rounds=given.rounds),
+        "arriving": partial(arriving.measure, pictures=given.pictures, rounds=given.rounds),
         "large": partial(large.measure, pictures=given.pictures),
-        "recall": partial(recall.measure, photos=given.photos, alone=given.alone),
+        "recall": partial(
+            recall.measure, photos=given.photos, alone=given.alone, others=given.others
+        ),
         "uploads": partial(uploads.measure, rounds=given.rounds),
         "rename": partial(rename.measure, rounds=given.rounds),
     }

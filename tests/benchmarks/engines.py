@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -59,9 +60,11 @@ class Contender:
     prepare: Callable[[Sequence[bytes]], None] = lambda files: None
 
 
-def contenders() -> Iterator[Contender]:
-    """snoopsync first, then those of the others that are installed."""
-    yield Contender("snoopsync", (31, 50, 60, 75), 50, _open_embedded)
+def contenders(filled: Path | None = None) -> Iterator[Contender]:
+    """snoopsync first, then those of the others that are installed. ``filled``: the file of a
+    collection, of which snoopsync uses a copy instead of an empty one."""
+    opened = partial(_open_embedded, filled=filled)
+    yield Contender("snoopsync", (31, 50, 60, 75), 50, opened)
     if find_spec("imagehash"):
         yield from _hash_contenders()
     else:
@@ -102,8 +105,10 @@ class _EmbeddedEngine:
 
 
 @contextmanager
-def _open_embedded(folder: Path) -> Iterator[SearchEngine]:
+def _open_embedded(folder: Path, filled: Path | None) -> Iterator[SearchEngine]:
     folder.mkdir(parents=True)
+    if filled is not None:
+        shutil.copy(filled, folder / "collection.db")
     collection = open_embedded(folder / "collection.db")
     try:
         yield _EmbeddedEngine(collection)

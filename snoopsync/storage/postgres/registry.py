@@ -5,20 +5,25 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Sequence
 from typing import LiteralString
 
 from snoopsync.core.errors import SnoopsyncError
 from snoopsync.storage.hosting import (
+    KEY_COLUMNS,
     HostedCollection,
     Key,
     checked_label,
     checked_name,
+    key_values,
     other_master_key,
 )
 from snoopsync.storage.images import ImageStore
 from snoopsync.storage.postgres.images import PostgresImageStore
 from snoopsync.storage.postgres.pool import Pool
+from snoopsync.storage.postgres.rows import PostgresImageRows
 from snoopsync.storage.postgres.signatures import PostgresSignatures
+from snoopsync.storage.rows import ImageRows
 
 #: The columns of a ``Key``.
 _KEY: LiteralString = (
@@ -29,10 +34,11 @@ _KEY: LiteralString = (
 class PostgresHosting:
     """A ``Hosting`` in a database that any number of nodes share."""
 
-    def __init__(self, url: str) -> None:
-        """Connects to the database. Creates or upgrades the tables if this role may. Raises
-        ``SnoopsyncError``."""
-        self._pool = Pool(url)
+    def __init__(self, url: str, *, alone: bool = False) -> None:
+        """Connects to the database. Creates or upgrades the tables if this role may. ``alone``: no
+        node may be connected at the same time. Raises ``SnoopsyncError``, and ``StateLocked`` if
+        that is not possible."""
+        self._pool = Pool(url, alone=alone)
         self._signatures = PostgresSignatures(self._pool)
 
     @property
@@ -125,7 +131,8 @@ class PostgresHosting:
             return None
         with self._pool.connection() as connection:
             row = connection.execute(
-                "SELECT id, name FROM key JOIN collection ON id = collection_id"
+                "SELECT id, name, collection.created_at"
+                " FROM key JOIN collection ON id = collection_id"
                 " WHERE public_key = %s AND revoked_at IS NULL",
                 (public_key,),
             ).fetchone()
@@ -135,19 +142,48 @@ class PostgresHosting:
         """As in ``Hosting``."""
         with self._pool.connection() as connection:
             rows = connection.execute(
-                'SELECT id, name FROM collection ORDER BY name COLLATE "C"'
+                'SELECT id, name, created_at FROM collection ORDER BY name COLLATE "C"'
             ).fetchall()
         return [HostedCollection(*row) for row in rows]
 
     def images(self, hosted: HostedCollection) -> ImageStore:
         """The images of this collection."""
+        return PostgresImageStore(self._pool, self._number(hosted), hosted.collection_id)
+
+    def image_rows(self, hosted: HostedCollection) -> ImageRows:
+        """As in ``Hosting``."""
+        return PostgresImageRows(self._pool, self._number(hosted))
+
+    def insert_collection(self, hosted: HostedCollection) -> None:
+        """As in ``Hosting``."""
+        with self._pool.connection() as connection:
+            connection.execute(
+                "INSERT INTO collection (id, name, created_at) VALUES (%s, %s, %s)"
+                " ON CONFLICT DO NOTHING",
+                (hosted.collection_id, hosted.name, hosted.created_at),
+            )
+
+    def insert_keys(self, keys: Sequence[Key]) -> None:
+        """As in ``Hosting``."""
+        places: LiteralString = ", ".join(["%s"] * len(KEY_COLUMNS))
+        with self._pool.transaction() as connection:
+            connection.cursor().executemany(
+                f"INSERT INTO key ({', '.join(KEY_COLUMNS)}) VALUES ({places})",
+                list(map(key_values, keys)),
+            )
+            # Nodes then refuse what was signed before, which another service may have accepted.
+            connection.execute(
+                "UPDATE meta SET history_began = extract(epoch FROM clock_timestamp())"
+            )
+
+    def _number(self, hosted: HostedCollection) -> int:
         with self._pool.connection() as connection:
             row = connection.execute(
                 "SELECT number FROM collection WHERE id = %s", (hosted.collection_id,)
             ).fetchone()
         if row is None:
             raise SnoopsyncError(f"{self.description} has no collection {hosted.collection_id}")
-        return PostgresImageStore(self._pool, row[0], hosted.collection_id)
+        return int(row[0])
 
 
 def _is_text(public_key: str) -> bool:

@@ -48,6 +48,6 @@ def move(context: Context, location: Location, as_json: bool, *, from_directory:
 
 def _line(moved: MovedCollection) -> str:
     return (
-        f"{printable(moved.collection_name)}: {images(moved.images)}, {moved.moved} of them moved"
-        f" now, SHA-256 {moved.digest}"
+        f"{printable(moved.collection_name)}: {images(moved.images)} verified,"
+        f" {moved.moved} of them moved now, digest {moved.digest}"
     )

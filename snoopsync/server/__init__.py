@@ -18,5 +18,6 @@ The daemon does not use this package. Modules, in reading order:
 ``certificate``  checks the dates of the service's certificate
 ``main``         starts the service and stops it
 ``backup``       copies a data directory while the service runs
+``moving``       moves everything from a directory to a database, or back
 ===============  ============================================================
 """

@@ -13,6 +13,7 @@ from snoopsync.storage.hosting import (
     KEY_COLUMNS,
     HostedCollection,
     Key,
+    PoolStatistics,
     checked_label,
     checked_name,
     key_values,
@@ -55,6 +56,15 @@ class PostgresHosting:
     def warning(self) -> str | None:
         """Whether others on the network can read what the node and the database send."""
         return self._pool.warning
+
+    @property
+    def files_per_collection(self) -> int:
+        """0, because all collections share the connections."""
+        return 0
+
+    def pool_statistics(self) -> PoolStatistics:
+        """As in ``Hosting``."""
+        return self._pool.statistics()
 
     def close(self) -> None:
         """Close all connections."""

@@ -219,6 +219,18 @@ def test_a_target_with_another_master_key_is_refused(location: Location, tmp_pat
         assert not hosting.collections()
 
 
+def test_an_export_needs_the_master_key_of_the_database(location: Location, tmp_path: Path) -> None:
+    import_all(location)
+    with open_storage(Location(tmp_path / "other")):
+        pass
+    back = tmp_path / "back"
+    with pytest.raises(SnoopsyncError, match="copy it to"):
+        export_all(Location(back, location.database))
+    with pytest.raises(SnoopsyncError, match="another master key"):
+        export_all(Location(back, location.database, tmp_path / "other" / "master.key"))
+    assert not (back / "master.key").exists()
+
+
 def test_a_directory_that_is_no_data_directory_is_left_alone(tmp_path: Path, url: str) -> None:
     with pytest.raises(SnoopsyncError, match=r"no keys\.sqlite3"):
         import_all(Location(tmp_path / "mistyped", url))

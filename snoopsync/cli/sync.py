@@ -348,7 +348,7 @@ def _resync_alone(wanted: _Resync, show: Show) -> ResyncReport:
 
 def _search_for_duplicates(components: Components) -> None:
     try:
-        components.duplicate_search.work_off(lambda: False)
+        components.duplicate_search.run_once()
     except CollectionError as error:
         message = "the search for duplicates will continue with the next run: %s"
         log_event(log, logging.WARNING, Event.SEARCH_FAILED, message, error, error=str(error))

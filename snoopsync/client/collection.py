@@ -25,9 +25,9 @@ from snoopsync.client.responses import Response, Session
 from snoopsync.client.signing import Signer, id_text, quoted_id
 from snoopsync.client.sources import RequestBody, SourceError, open_image
 from snoopsync.client.tls import choose_trust_store
-from snoopsync.core.addresses import is_loopback
 from snoopsync.core.errors import BadAnswer, NotConnected, NotFound, Refused
 from snoopsync.core.protocol import (
+    ChangesAnswer,
     ImageAnswer,
     ImageId,
     ImageSource,
@@ -170,6 +170,15 @@ class Collection:
         """Send an image's bytes so that the service describes them again: see ``Renewable``."""
         response = self._call("PUT", _image_path(image_id), image, only="renew")
         return responses.parse_changed_image(response, image_id, self._known_id())
+
+    def changes(self, since: int | None, owner: str) -> ChangesAnswer:
+        """Return one page of what other owners added: see ``ReportsChanges``."""
+        return self._call_streaming(
+            lambda response: lists.parse_changes(response, self._known_id(), owner),
+            *("GET", "/changes"),
+            since=None if since is None else str(since),
+            owner=owner,
+        )
 
     def get_image(self, image_id: ImageId) -> ImageAnswer:
         """Return the answer about an image. Raises ``NotFound`` if the collection does not have
@@ -382,10 +391,3 @@ def _split_endpoint(endpoint: str) -> tuple[str, str]:
     url = requests.Request("GET", f"{parts.scheme}://{parts.netloc}/").prepare().url
     path = quote(parts.path.strip("/"), safe="/%:@!$&'()*+,;=")
     return str(url).rstrip("/"), f"/{path}" if path else ""
-
-
-def is_insecure(endpoint: str) -> bool:
-    """Whether others on the network can read and change requests to this endpoint. The signature
-    covers neither query nor body."""
-    parts = urlsplit(endpoint)
-    return parts.scheme == "http" and not is_loopback(parts.hostname or "")

@@ -26,6 +26,7 @@ from snoopsync.core.errors import (
     Unreachable,
 )
 from snoopsync.core.protocol import (
+    ChangesAnswer,
     IdRange,
     ImageAnswer,
     ImageCollection,
@@ -35,6 +36,7 @@ from snoopsync.core.protocol import (
     NamesAll,
     OutdatedAnswer,
     Renewable,
+    ReportsChanges,
     SearchAnswer,
     SearchByIdAnswer,
 )
@@ -228,6 +230,16 @@ class RetryingCollection:
         if not isinstance(inner, Renewable):
             raise NotFound("this collection does not list outdated images")
         return self.retry(Call.LIST, lambda _inner: inner.outdated(owner, after))
+
+    def changes(self, since: int | None, owner: str) -> ChangesAnswer:
+        """Return one page of what other owners added: see ``ReportsChanges``. This is not retried:
+        whoever asks will ask again, and it must not delay searches. Raises ``NotFound`` if the
+        collection does not offer this."""
+        inner = self._inner
+        if not isinstance(inner, ReportsChanges):
+            raise NotFound("this collection does not report changes")
+        with self._count(Call.LIST):
+            return inner.changes(since, owner)
 
     def renew_image(self, image_id: str, image: ImageSource) -> ImageAnswer:
         """Send an image's bytes so that the collection describes them again: see ``Renewable``."""

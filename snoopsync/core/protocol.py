@@ -209,6 +209,41 @@ class Renewable(Protocol):
         """
 
 
+class ChangedPair(TypedDict):
+    """Two images that are similar. ``id``: an image of the owner that asked. It stands for all of
+    this owner's images with its bytes. ``match``: an image of another owner. ``label``: what its
+    owner calls it. ``rank`` and ``kind``: as in ``Match``. ``kind`` and ``label`` are ``None`` if
+    they are unknown."""
+
+    id: str
+    match: str
+    rank: int
+    kind: str | None
+    label: str | None
+
+
+class ChangesAnswer(TypedDict):
+    """One page of what other owners added. ``next``: the moment up to which the page looked, and
+    the ``since`` of the next page. A page whose ``next`` equals its ``since`` is the last one."""
+
+    status: int
+    message: str
+    collection_id: str
+    pairs: list[ChangedPair]
+    next: int
+
+
+@runtime_checkable
+class ReportsChanges(Protocol):
+    """A collection that reports what other owners added."""
+
+    def changes(self, since: int | None, owner: str) -> ChangesAnswer:
+        """One page of the images that other owners added or changed after the moment ``since``, and
+        that are like images of this owner, in the order of their moments. A moment is a number of
+        the collection, which grows with each change. Without ``since``: no pairs, and the present
+        moment as ``next``. Raises ``NotFound`` if the service does not offer this."""
+
+
 class IdRange(NamedTuple):
     """IDs of images in order. ``json`` is a JSON array of them, as SQLite writes it, so that equal
     ranges are equal texts: to parse a hundred thousand IDs takes longer than to compare them.

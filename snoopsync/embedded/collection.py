@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from snoopsync.core.errors import SnoopsyncError
 from snoopsync.core.protocol import (
+    ChangedPair,
+    ChangesAnswer,
     IdRange,
     ImageAnswer,
     ImageSource,
@@ -32,6 +34,7 @@ from snoopsync.embedded.answers import (
     match_of,
     outdated_key,
 )
+from snoopsync.embedded.changes import changes_page, check_changes
 from snoopsync.storage.images import ImageStore, StoredImage, id_taken, image_not_found
 
 if TYPE_CHECKING:
@@ -253,6 +256,24 @@ class EmbeddedCollection:
         if self._store.has_other_versions(FEED_VERSION):
             answer["partial"] = True
         return answer
+
+    def changes(self, since: int | None, owner: str) -> ChangesAnswer:
+        """One page of what other owners added after the moment ``since`` (microseconds) that is
+        like an image of ``owner``: see ``ReportsChanges``. Raises ``Refused`` for a ``since`` or an
+        owner that is impossible."""
+        check_changes(since, owner)
+        pairs: list[ChangedPair] = []
+        if since is None:
+            moment = self._store.position().moment
+        else:
+            pairs, moment = changes_page(self._store, self._similarity_search, since, owner)
+        return {
+            "status": 200,
+            "message": "OK",
+            "collection_id": self.id,
+            "pairs": pairs,
+            "next": moment,
+        }
 
     def load_index(self) -> None:
         """Read the codes of all images into memory, so that the first search does not have to.

@@ -85,7 +85,43 @@ def _responses(schema: dict[str, Any], status: int, *refusals: int) -> dict[str,
 #: The statuses of refused additions and updates.
 _ADD_REFUSALS = (408, 409, 413, 415, 425)
 
+_CHANGED_PAIR = {
+    "type": "object",
+    "required": ["id", "match", "rank", "kind", "label"],
+    "properties": {
+        "id": {"type": "string", "description": "the owner's image"},
+        "match": {"type": "string", "description": "the other owner's image"},
+        "rank": {"type": "integer"},
+        **{name: {"type": ["string", "null"]} for name in ("kind", "label")},
+    },
+}
+_MOMENT = {"type": "integer", "minimum": 0}
+
 _PATHS = {
+    "/changes": {
+        "get": {
+            "description": "What other owners added since a moment that is like an image of this"
+            " owner, in pages. Without since: no pairs, and the present moment as next. The last"
+            " page has its since as next",
+            "parameters": [
+                {"name": "since", "in": "query", "schema": _MOMENT},
+                {
+                    "name": "owner",
+                    "in": "query",
+                    "required": True,
+                    "schema": {"type": "string", "minLength": 1, "maxLength": 99},
+                },
+            ],
+            "responses": _responses(
+                _object(
+                    collection_id=_TEXT,
+                    pairs={"type": "array", "items": _CHANGED_PAIR},
+                    next=_MOMENT,
+                ),
+                200,
+            ),
+        }
+    },
     "/collection": {
         "get": {
             "parameters": [{"name": "session", "in": "query", "schema": _TEXT}],

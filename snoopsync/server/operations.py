@@ -23,6 +23,7 @@ _PUBLIC = {"/healthz": "healthz", f"{BASE}/openapi.json": "openapi.json"}
 
 #: The methods of each other operation, without an ID and with one.
 _METHODS = {
+    ("changes", False): ("GET", "HEAD"),
     ("collection", False): ("GET", "HEAD"),
     ("image", False): ("POST",),
     ("image", True): ("GET", "HEAD", "POST", "PUT", "DELETE"),
@@ -124,6 +125,8 @@ def perform(
                 "user": name,
                 "outdated": collection.count_outdated(),
             }
+        case "changes", _:
+            return collection.changes(_moment(operation), operation.query.get("owner", ""))
         case "outdated", _:
             return collection.outdated(operation.query.get("owner"), operation.query.get("after"))
         case "images", _:
@@ -160,4 +163,14 @@ def _number(operation: Operation, name: str) -> int | None:
         return None
     if not text.isascii() or not text.isdecimal() or len(text) > 9:
         raise Refused(f"{name} must be a number of images", status=400)
+    return int(text)
+
+
+def _moment(operation: Operation) -> int | None:
+    """The moment ``since`` in the query; ``None`` without one."""
+    text = operation.query.get("since")
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdecimal() or len(text) > 19:
+        raise Refused("since must be the `next` of an earlier answer", status=400)
     return int(text)

@@ -376,4 +376,19 @@ STEPS: tuple[str, ...] = (
     # named_in: as in ``image``, of an image of ours that has no row any more. If the same bytes
     # come back under its ID, an alert named them already.
     "ALTER TABLE picture ADD COLUMN named_in INTEGER;",
+    # The collection reports images of other owners that are like ours. reported_pair: what it
+    # reported and no search has looked at yet. match: the other owner's image. alert_due: an alert
+    # for the other owner's image is to be given.
+    """
+    CREATE TABLE reported_pair (
+        match TEXT NOT NULL,
+        image_id TEXT NOT NULL,
+        rank INTEGER NOT NULL,
+        kind TEXT,
+        label TEXT,
+        PRIMARY KEY (match, image_id)
+    ) STRICT, WITHOUT ROWID;
+    ALTER TABLE picture ADD COLUMN alert_due INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX picture_alert_due ON picture (image_id) WHERE alert_due;
+    """,
 )

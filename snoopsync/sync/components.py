@@ -17,6 +17,7 @@ from snoopsync.client.circuit_breaker import CircuitBreaker, RetryPolicy
 from snoopsync.client.paging import DEFAULT_LIMITS, ListingLimits
 from snoopsync.client.retrying import RetryingCollection
 from snoopsync.config.settings import CollectionConfig, Config, FolderConfig
+from snoopsync.core.addresses import is_insecure
 from snoopsync.core.errors import StateDamaged
 from snoopsync.core.events import Event, log_event
 from snoopsync.core.protocol import ImageCollection
@@ -35,6 +36,7 @@ from snoopsync.state.images import State
 from snoopsync.state.lock import COLLECTION_DIRECTORY
 from snoopsync.state.schedule import begin_schedule
 from snoopsync.state.searches import Searches
+from snoopsync.sync.changes_poll import ChangesPoll
 from snoopsync.sync.duplicate_search import (
     DuplicateSearch,
     SearchSettings,
@@ -116,7 +118,7 @@ def _client(
     settings: CollectionConfig, timeout_seconds: float | None, counters: Counters | None
 ) -> ImageCollection:
     # Imported late, because requests takes 0.1 s, and the embedded collection does not need it.
-    from snoopsync.client.collection import Collection, is_insecure
+    from snoopsync.client.collection import Collection
 
     if is_insecure(settings.endpoint):
         log_event(
@@ -213,8 +215,13 @@ def open_components(
         engine.sender.in_flight_file = InFlight(state, path_of(config.state))
     searches = Searches(database)
     folders = {monitor.folder.name: monitor.folder for monitor in monitors}
+    poll = None
+    if not config.collection.embedded:  # it has no other owners
+        poll = ChangesPoll(
+            settings.owner, state, searches.reported, search_collection, config.duplicates.max_rank
+        )
     duplicate_search = _duplicate_search(
-        config, search_collection, searches, HardLinks(state, folders), deps.counters
+        config, search_collection, searches, HardLinks(state, folders), deps.counters, poll
     )
     renewal = Renewal(settings.owner, state, searches, folders, search_collection)
     yield Components(config, state, searches, search_collection, engine, duplicate_search, renewal)
@@ -239,6 +246,7 @@ def _duplicate_search(
     searches: Searches,
     hard_links: HardLinks,
     counters: Counters,
+    poll: ChangesPoll | None,
 ) -> DuplicateSearch:
     file = config.duplicates.log
     return DuplicateSearch(
@@ -252,6 +260,7 @@ def _duplicate_search(
         announce_to_log if file is None else announce_to_file(file),
         counters=counters,
         hard_links=hard_links,
+        changes_poll=poll,
     )
 
 

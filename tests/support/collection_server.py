@@ -32,7 +32,7 @@ from snoopsync.core.errors import (
     Unauthorized,
     Unavailable,
 )
-from snoopsync.core.protocol import ImageCollection, ListAnswer
+from snoopsync.core.protocol import ImageCollection, ListAnswer, ReportsChanges
 from tests.support.faults import Fault, Hang, Lost, Reply
 
 PUBLIC_KEY = "24d337fe0ed9427cb512"
@@ -170,6 +170,10 @@ class CollectionServer:
                     "collection_name": collection.name,
                     "user": collection.user,
                 }
+            case "GET", "changes" if isinstance(collection, ReportsChanges):
+                since = seen.query.get("since")
+                owner = seen.query.get("owner", "")
+                return collection.changes(None if since is None else int(since), owner)
             case "GET", "images":
                 count = seen.query.get("count")
                 get_page = self.get_page or collection.get_images

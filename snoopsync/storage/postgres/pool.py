@@ -6,14 +6,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from snoopsync.core.addresses import is_loopback
-from snoopsync.core.errors import SnoopsyncError, Unavailable, Unwritable
+from snoopsync.core.errors import SnoopsyncError, StateLocked, Unavailable, Unwritable
 from snoopsync.storage.hosting import PoolStatistics
 from snoopsync.storage.postgres.schema import VERSION, grant_rights, prepare_tables, upgrade_tables
 from snoopsync.storage.postgres.url import describe_database
@@ -47,6 +47,9 @@ _SETTINGS = """
     SET idle_in_transaction_session_timeout TO '60s';
 """
 
+#: The key of the advisory lock that all connections of nodes share, and that a move has alone.
+_TURN = 0x6D6F7665
+
 #: What changes when the database may have lost changes: the cluster after it was created again, the
 #: timeline after a failover or a recovery, and the table after a backup was restored.
 _HISTORY = """
@@ -74,10 +77,12 @@ def translated(description: str) -> Iterator[None]:
 class Pool:
     """The connections to one database. For any number of threads."""
 
-    def __init__(self, url: str) -> None:
-        """Connects, and creates or upgrades the tables if this role may. Raises ``SnoopsyncError``
-        if the database can't be used."""
+    def __init__(self, url: str, *, alone: bool = False) -> None:
+        """Connects, and creates or upgrades the tables if this role may. ``alone``: one connection,
+        and nobody else has one. Raises ``SnoopsyncError`` if the database can't be used, and
+        ``StateLocked`` if others use it in a way that excludes this one."""
         self.description = describe_database(url)
+        self._alone = alone
         given = conninfo_to_dict(url)
         self._lock = threading.Lock()
         self._history = ""
@@ -89,6 +94,7 @@ class Pool:
             psycopg.connect(url, autocommit=True, **options) as connection,
         ):
             _require_version(connection, self.description)
+            self._take_turn(connection)
             prepare_tables(connection, self.description)
             #: What is unsafe about the connections, for people.
             self.warning = _warning(connection, self.description)
@@ -96,7 +102,7 @@ class Pool:
             url,
             kwargs={"autocommit": True, **options},
             min_size=1,
-            max_size=MOST_CONNECTIONS,
+            max_size=1 if alone else MOST_CONNECTIONS,
             timeout=_WAIT_SECONDS,
             configure=self._configure,
             # After a restart of PostgreSQL, the connections in the pool are dead.
@@ -164,7 +170,23 @@ class Pool:
 
     def _configure(self, connection: psycopg.Connection) -> None:
         connection.execute(_SETTINGS)
+        self._take_turn(connection)
         self.check_history(connection)
+
+    def _take_turn(self, connection: psycopg.Connection) -> None:
+        """Lock the database as long as the connection lasts: for this process alone, or together
+        with all nodes. Raises ``StateLocked``."""
+        if self._alone:
+            connection.execute("SET idle_session_timeout TO 0")
+        with connection.transaction():
+            # A connection that was just closed keeps its lock for a moment.
+            connection.execute("SET LOCAL lock_timeout TO '2s'")
+            how: LiteralString = "" if self._alone else "_shared"
+            try:
+                connection.execute(f"SELECT pg_advisory_lock{how}(%s)", (_TURN,))
+            except psycopg.errors.LockNotAvailable:
+                reason = "nodes use it: stop them" if self._alone else "it is being moved"
+                raise StateLocked(f"{self.description}: {reason}") from None
 
     def check_history(self, connection: psycopg.Connection) -> None:
         """Find out whether the database may have lost changes. The first node that sees it tells

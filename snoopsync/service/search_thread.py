@@ -22,7 +22,7 @@ _MAX_LOGGED = 5
 
 #: While pictures are sent, the thread rests after each search for this many times as long as the
 #: search took. Pictures that arrive together are mirrored first. Alerts about them come later.
-_RESTS = 3
+_RESTS = 9
 
 _KEEPS_FAILING = "the search for duplicates keeps failing and working again"
 

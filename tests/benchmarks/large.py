@@ -11,9 +11,10 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -29,6 +30,12 @@ from tests.benchmarks.measuring import percentile, table
 _MEBIBYTE = 1024 * 1024
 _CHUNK_ROWS = 20_000
 _TRIMMED_SHARE = 0.1
+
+#: The columns of a row of ``rows``.
+COLUMNS = (
+    *("moment", "id", "sha256", "size_bytes", "kind", "width", "height", "feed", "thumbnail"),
+    *("quality", "codes", "trimmed"),
+)
 _SEARCHES = 100
 _CHANGES = 2_000
 
@@ -49,31 +56,39 @@ def measure(root: Path, *, pictures: int) -> None:
 
 
 def _fill(path: Path, pictures: int) -> None:
-    """Random codes. The thumbnails, which only matches are compared by, are left out."""
     SqliteImageStore(path, lambda: "benchmark").close()
-    dice = np.random.default_rng(1)
+    fill_sqlite(path, pictures)
+
+
+def fill_sqlite(path: Path, pictures: int) -> None:
+    """Add random codes to an empty collection."""
+    insert = f"INSERT INTO image ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
     with closing(sqlite3.connect(path)) as connection:
-        for start in range(0, pictures, _CHUNK_ROWS):
-            count = min(_CHUNK_ROWS, pictures - start)
-            codes = dice.integers(0, 256, (count, 8 * CODE_BYTES), np.uint8)
-            trimmed = dice.integers(0, 256, (count, 8 * CODE_BYTES), np.uint8)
-            has_border = dice.random(count) < _TRIMMED_SHARE
-            connection.executemany(
-                "INSERT INTO image VALUES (?, ?, ?, 100000, 'JPEG', 640, 480, ?, ?, 80, ?, ?)",
-                [
-                    (
-                        start + row + 1,
-                        f"owner.{start + row:027d}",
-                        codes[row, :32].tobytes(),
-                        FEED_VERSION,
-                        codes[row, 32:48].tobytes(),
-                        codes[row].tobytes(),
-                        trimmed[row].tobytes() if has_border[row] else b"",
-                    )
-                    for row in range(count)
-                ],
-            )
+        for block in rows(pictures):
+            connection.executemany(insert, block)
             connection.commit()
+        connection.execute("UPDATE collection SET (moment, changes) = (?, ?)", [pictures] * 2)
+        connection.commit()
+
+
+def rows(pictures: int) -> Iterator[list[tuple[Any, ...]]]:
+    """The values of ``COLUMNS``, in blocks. The thumbnails, by which only matches are compared, are
+    left out."""
+    dice = np.random.default_rng(1)
+    for start in range(0, pictures, _CHUNK_ROWS):
+        count = min(_CHUNK_ROWS, pictures - start)
+        codes = dice.integers(0, 256, (count, 8 * CODE_BYTES), np.uint8)
+        trimmed = dice.integers(0, 256, (count, 8 * CODE_BYTES), np.uint8)
+        has_border = dice.random(count) < _TRIMMED_SHARE
+        yield [
+            (
+                *(start + row + 1, f"owner.{start + row:027d}", codes[row, :32].tobytes()),
+                *(100_000, "JPEG", 640, 480, FEED_VERSION, codes[row, 32:48].tobytes(), 80),
+                codes[row].tobytes(),
+                trimmed[row].tobytes() if has_border[row] else b"",
+            )
+            for row in range(count)
+        ]
 
 
 def _searched(path: Path) -> None:
@@ -82,7 +97,7 @@ def _searched(path: Path) -> None:
     dice = np.random.default_rng(2)
     with closing(SqliteImageStore(path, lambda: "benchmark")) as store:
         search = SimilaritySearch(store)
-        plain = _features(dice)
+        plain = features(dice)
         started = time.perf_counter()
         search.matches(plain)
         start = time.perf_counter() - started
@@ -90,9 +105,7 @@ def _searched(path: Path) -> None:
             search.size_bytes,
             process.memory_info().rss,
         )
-        times, others = _times(
-            lambda: search.matches(_features(dice)), _by_faiss(len(search), dice)
-        )
+        times, others = _times(lambda: search.matches(features(dice)), _by_faiss(len(search), dice))
         figures = (
             f"{start:.1f}",
             f"{size / _MEBIBYTE:.0f}",
@@ -133,7 +146,7 @@ def _milliseconds(times: list[float]) -> tuple[str, str]:
     return f"{1000 * statistics.median(times):.1f}", f"{1000 * percentile(times, 95):.1f}"
 
 
-def _features(dice: np.random.Generator) -> Features:
+def features(dice: np.random.Generator) -> Features:
     """A picture with a border: of 16 codes, and no variants."""
     return Features(
         sha256=dice.bytes(32),

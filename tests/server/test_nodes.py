@@ -181,7 +181,8 @@ def test_a_node_notices_that_a_backup_was_restored(tmp_path: Path, cluster: Clus
         collection.delete_image("a")
         collection.add_image(io.BytesIO(encode(photo(2))), "b")
         assert (ids_found(collection, 1), ids_found(collection, 2)) == ([], ["b"])
-        cluster.run("pg_restore", "--clean", "--if-exists", f"--dbname={url}", dump)
+        how = ("--clean", "--if-exists", "--single-transaction")
+        cluster.run("pg_restore", *how, f"--dbname={url}", dump)
         assert (ids_found(collection, 1), ids_found(collection, 2)) == (["a"], [])
         assert [each["id"] for each in collection.images()] == ["a"]
         with pytest.raises(NotFound):

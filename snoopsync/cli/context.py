@@ -17,7 +17,7 @@ from snoopsync.config.file import find_config, load_config
 from snoopsync.config.settings import Config, FolderConfig, default_config, name_folders
 from snoopsync.control import client
 from snoopsync.control.channel import Message
-from snoopsync.core.errors import FolderMissing, SnoopsyncError, StateDamaged
+from snoopsync.core.errors import FolderMissing, SnoopsyncError, StateDamaged, StateTooOld
 from snoopsync.core.model import printable
 from snoopsync.folders.configured import remembered_folders
 from snoopsync.log import setup as logs
@@ -25,6 +25,7 @@ from snoopsync.log.formats import LogFormat
 from snoopsync.runtime.owned_directory import is_another_users
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
+from snoopsync.state.lock import locked
 from snoopsync.state.reading import readable
 
 if TYPE_CHECKING:
@@ -98,9 +99,8 @@ class Context:
         if self.log_format is not None:
             config = replace(config, log=replace(config.log, format=self.log_format))
         log = config.log
-        if log.file is not None and os.geteuid() == 0 and is_another_users(log.file.parent):
-            # The owner of the directory could have replaced the file with a link.
-            log = replace(log, file=None)
+        if log.file is not None and os.geteuid() == 0 and is_another_users(config.state.parent):
+            log = replace(log, file=None)  # the file of another user's service
         logs.configure(log, verbosity=self.verbosity, environ=os.environ)
         return config
 
@@ -110,11 +110,19 @@ class Context:
         config = self.configuration()
         return config or self.start_logging(_remembered(default_config(())))
 
-    def installation_with(self, folders: Sequence[Path]) -> Config:
-        """As ``installation``, for a command that names folders. Such a command rebuilds a damaged
-        state file, so a damaged file counts as empty."""
+    def installation_with(self, folders: Sequence[Path], *, upgrade: bool = True) -> Config:
+        """As ``installation``, for a command that mirrors folders. If it names them, it rebuilds a
+        damaged state file, so a damaged file counts as empty. ``upgrade``: whether to upgrade a
+        state file of an older format, whose folders cannot be read otherwise."""
         try:
             return self.installation()
+        except StateTooOld:
+            if not upgrade:
+                raise
+            config = self.start_logging(default_config(()))
+            with locked(config.state):
+                Database(config.state).close()
+            return _remembered(config)
         except StateDamaged:
             if not folders:
                 raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
+from textwrap import wrap
 from typing import Any
 
 from rich.cells import cell_len
@@ -12,9 +13,9 @@ from rich.console import Console
 from rich.filesize import decimal
 
 from snoopsync.cli.lines import write_lines
-from snoopsync.cli.output import side_text
+from snoopsync.cli.output import kind_cell, side_text
 from snoopsync.cli.tables import FileLinks, LinkCell, written
-from snoopsync.core.model import path_keys, printable
+from snoopsync.core.model import path_keys
 from snoopsync.core.text import ago, images, iso
 from snoopsync.state.groups import Group, GroupImage
 from snoopsync.state.sides import Side
@@ -44,7 +45,8 @@ def print_groups(console: Console, groups: Iterator[Group], links: FileLinks) ->
 
 
 def _line(group: Group, image: GroupImage) -> str:
-    return "\t".join((group.name, *_cells(group, image, human=False), _name(group, image)))
+    cells, remark = _cells(group, image, human=False), _remark(group, image, human=False)
+    return "\t".join((group.name, *cells, side_text(image.side), remark))
 
 
 def _print_block(console: Console, group: Group, links: FileLinks, now: float) -> None:
@@ -58,8 +60,12 @@ def _print_block(console: Console, group: Group, links: FileLinks, now: float) -
         facts.append("not open")
     if group.chain:
         facts.append("a chain: some are only like a neighbour")
-    title = written(console, LinkCell(f"group {group.name}", None), bold=True)
-    sys.stdout.write(f"{title}: {', '.join(facts)}\n")
+    if group.keep is None and group.is_open:
+        facts.append("nothing favours one of them")
+    title = f"group {group.name}"
+    lines = wrap(f"{title}: {', '.join(facts)}", console.width, subsequent_indent=_INDENT)
+    bold = written(console, LinkCell(title, None), bold=True)
+    sys.stdout.write("\n".join(lines).replace(title, bold, 1) + "\n")
     for image in group.images:
         cells = _cells(group, image, human=True)
         texts = [
@@ -67,7 +73,8 @@ def _print_block(console: Console, group: Group, links: FileLinks, now: float) -
             for at, (cell, width) in enumerate(zip(cells, _WIDTHS, strict=True))
         ]
         line = _INDENT + "  ".join(texts)
-        name = LinkCell(side_text(image.side), links.of(image.side.rel_path), _remark(group, image))
+        remark = _remark(group, image, human=True)
+        name = LinkCell(side_text(image.side), links.of(image.side.rel_path), remark)
         fits = console.width - _PATH_COLUMN >= cell_len(str(name))
         gap = "  " if fits else f"\n{_INDENT * 2}"
         sys.stdout.write(f"{line.rstrip() if not fits else line}{gap}{written(console, name)}\n")
@@ -78,9 +85,7 @@ def _cells(group: Group, image: GroupImage, *, human: bool) -> tuple[str, str, s
     side, likeness = image.side, image.likeness
     is_first = image is group.images[0]
     rank = "-" if likeness is None else str(likeness.rank)
-    kind = "-" if likeness is None or likeness.kind is None else printable(likeness.kind)
-    if human and kind == "reencoded":
-        kind = "re-encoded"  # as the review page writes it
+    kind = "-" if likeness is None else kind_cell(likeness.kind, human=human)
     if is_first and group.keep is not None:
         rank, kind = "", "keep"
     elif is_first and human:
@@ -93,16 +98,14 @@ def _cells(group: Group, image: GroupImage, *, human: bool) -> tuple[str, str, s
     return rank, kind, pixels, size
 
 
-def _name(group: Group, image: GroupImage) -> str:
-    return side_text(image.side) + _remark(group, image)
-
-
-def _remark(group: Group, image: GroupImage) -> str:
+def _remark(group: Group, image: GroupImage, *, human: bool) -> str:
+    """Whether the image is gone, or why it is the one to keep."""
     if image.side.is_gone:
-        return "  (gone)"
-    if group.keep is not None and image is group.images[0]:
-        return f"  (keep: {group.keep.reason.words})"
-    return ""
+        return "  (gone)" if human else "gone"
+    if group.keep is None or image is not group.images[0]:
+        return "" if human else "-"
+    reason = group.keep.reason
+    return f"  (keep: {reason.words})" if human else reason
 
 
 def group_json(group: Group) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from snoopsync.config.template import render_config
 from snoopsync.core.errors import ConfigError
 from snoopsync.core.exits import Exit
 from snoopsync.core.model import printable
+from snoopsync.runtime.owned_directory import require_no_other_owner
 
 #: The name of the file for a typed secret key, next to the configuration.
 _SECRET_FILE = "secret-key"
@@ -82,6 +83,8 @@ def init(
     named = output or context.config_path
     target = (named or user_config_file()).absolute()
     secret_target = target.with_name(_SECRET_FILE)
+    if os.geteuid() == 0:
+        require_no_other_owner(target.parent)
     if os.path.lexists(target):
         raise _already_exists(target)
     settings = InitSettings(

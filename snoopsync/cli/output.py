@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from rich.filesize import decimal
 
 from snoopsync.cli.json_lines import print_json
 from snoopsync.cli.tables import Column, FileLinks, LinkCell, Row, coloured, write_table
-from snoopsync.core.duplicates import facts_of
+from snoopsync.core.duplicates import facts_of, kind_words
 from snoopsync.core.keep import Keep
 from snoopsync.core.model import ImageState, RelPath, path_keys, printable
 from snoopsync.core.planner import Action
@@ -114,8 +114,14 @@ def _one_line_rows(pairs: Iterable[ListedPair]) -> Iterator[Row]:
     for listed in pairs:
         pair = listed.pair
         found = ago(pair.found_at, now)
-        sides = (side_text(side) + _remark(listed, side) for side in (pair.a, pair.b))
-        yield str(pair.rank), _kind(pair.kind), pair.state, found, *sides
+        sides = {side.image_id: side_text(side) for side in (pair.a, pair.b)}
+        keep = ("-", "-") if listed.keep is None else _keep_cells(listed.keep, sides)
+        kind = kind_cell(pair.kind, human=False)
+        yield str(pair.rank), kind, pair.state, found, *sides.values(), *keep
+
+
+def _keep_cells(keep: Keep, sides: Mapping[str, str]) -> tuple[str, str]:
+    return sides[keep.image_id], keep.reason
 
 
 def _two_line_rows(pairs: Iterable[ListedPair], links: FileLinks) -> Iterator[Row]:
@@ -126,12 +132,16 @@ def _two_line_rows(pairs: Iterable[ListedPair], links: FileLinks) -> Iterator[Ro
             LinkCell(side_text(side), links.of(side.rel_path), _remark(listed, side))
             for side in (pair.a, pair.b)
         )
-        yield str(pair.rank), _kind(pair.kind), pair.state, ago(pair.found_at, now), a
+        kind = kind_cell(pair.kind, human=True)
+        yield str(pair.rank), kind, pair.state, ago(pair.found_at, now), a
         yield "", "", "", "", b
 
 
-def _kind(kind: str | None) -> str:
-    return "-" if kind is None else printable(kind)
+def kind_cell(kind: str | None, *, human: bool) -> str:
+    """A kind in words for people, or as it is for programs."""
+    if kind is None:
+        return "-"
+    return kind_words(kind) if human else printable(kind)
 
 
 def _remark(listed: ListedPair, side: Side) -> str:
@@ -183,7 +193,8 @@ def print_matches(console: Console, found: Sequence[SearchResult], links: FileLi
 
 def _match_row(console: Console, side: Side, match: Match, links: FileLinks) -> Row:
     image = LinkCell(_image_name(console, side.image_id, side.rel_path), links.of(side.rel_path))
-    return str(match["rank"]), _kind(match.get("kind")), printable(side.image_id), image
+    kind = kind_cell(match.get("kind"), human=console.is_terminal)
+    return str(match["rank"]), kind, printable(side.image_id), image
 
 
 def _image_name(console: Console, image_id: str, rel_path: RelPath | None) -> str:

@@ -107,8 +107,13 @@ def list_command(context: Context, as_json: bool, state: str | None) -> Exit:
     return Exit.OK
 
 
+#: Older scripts use it.
 details_option = click.option(
-    "--details", is_flag=True, expose_value=False, help="Ignored: --json shows everything."
+    "--details",
+    is_flag=True,
+    expose_value=False,
+    hidden=True,
+    help="Ignored: --json shows everything.",
 )
 
 

@@ -52,7 +52,7 @@ _COMMANDS = {
 
 
 #: The commands that neither read the configuration nor send requests to a running service.
-_WITHOUT_SERVICE = frozenset({"serve", "keys", "service"})
+_WITHOUT_SERVICE = frozenset({"serve", "keys", "service", "init"})
 
 #: The key of the command-line arguments in a context's ``meta``.
 _ARGUMENTS = "snoopsync.arguments"

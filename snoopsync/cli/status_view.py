@@ -4,9 +4,10 @@ reasons why something is not mirrored."""
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console, Group, RenderableType
+from rich.measure import Measurement
 from rich.style import Style
 from rich.table import Table
 from rich.text import Text
@@ -18,6 +19,9 @@ from snoopsync.core.text import ago, counted, images
 from snoopsync.status.model import FolderStatus, Status
 
 _TITLES = ("folder", "state", "images", "waiting", "failed", "held", "scanned", "path")
+
+#: More columns than any line has.
+_UNLIMITED = 1_000_000
 
 #: The colours of nonzero counts, by column.
 _COUNT_COLOURS = {"waiting": "cyan", "failed": "red", "held": "yellow"}
@@ -38,7 +42,7 @@ def status_group(console: Console, status: Status) -> Group:
     parts: list[RenderableType] = [Text.assemble((_answer(status), colour), _service_line(status))]
     if status.doing is not None:
         parts.append(Text(status.doing, "cyan"))
-    parts.append(_folders(status, is_linked=has_links(console)))
+    parts += _folders(console, status)
     remarks = Table.grid(padding=(0, 1, 0, 0))
     for remark in _remarks(status):
         remarks.add_row("-", Text(remark, overflow="fold"))
@@ -105,25 +109,39 @@ def _notes(status: Status) -> Iterator[str]:
         yield f"{images(status.to_compare)} not yet searched for duplicates"
 
 
-def _folders(status: Status, *, is_linked: bool) -> Table:
+def _folders(console: Console, status: Status) -> list[RenderableType]:
+    """The table of the folders. If it does not fit, the paths are on lines of their own below."""
+    is_linked = has_links(console)
+    table = _table(status, _TITLES, is_linked=is_linked)
+    unlimited = console.options.update(max_width=_UNLIMITED)
+    if Measurement.get(console, unlimited, table).maximum <= console.width:
+        return [table]
+    paths = (
+        Text.assemble(f"{printable(folder.row.name)}: ", _path(folder, is_linked=is_linked))
+        for folder in status.folders
+    )
+    return [_table(status, _TITLES[:-1], is_linked=is_linked), *paths]
+
+
+def _path(folder: FolderStatus, *, is_linked: bool) -> Text:
+    # A long path is wrapped, not cut, so that it can be copied.
+    path = Text(printable(folder.row.path), overflow="fold")
+    if is_linked:
+        path.stylize(Style(link=file_uri(socket.gethostname(), folder.row.path)))
+    return path
+
+
+def _table(status: Status, titles: Sequence[str], *, is_linked: bool) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for title in _TITLES:
+    for title in titles:
         is_number = title in ("images", *_COUNT_COLOURS)
-        # A long path is wrapped, not cut, so that it can be copied.
-        is_path = title == "path"
-        table.add_column(
-            title,
-            justify="right" if is_number else "left",
-            no_wrap=not is_path,
-            overflow="fold" if is_path else "ellipsis",
-        )
-    host = socket.gethostname()
+        table.add_column(title, justify="right" if is_number else "left", no_wrap=True)
     for folder in status.folders:
-        cells = zip(_TITLES, _cells(folder, status.now), strict=True)
-        *row, path = (Text(cell, _colour(title, cell)) for title, cell in cells)
-        if is_linked:
-            path.stylize(Style(link=file_uri(host, folder.row.path)))
-        table.add_row(*row, path)
+        cells = zip(titles, _cells(folder, status.now), strict=False)
+        row = [Text(cell, _colour(title, cell)) for title, cell in cells]
+        if "path" in titles:
+            row[-1] = _path(folder, is_linked=is_linked)
+        table.add_row(*row)
     return table
 
 

@@ -8,14 +8,12 @@ from dataclasses import dataclass
 
 from snoopsync.config.settings import Config
 from snoopsync.core.errors import FileChanged
-from snoopsync.core.keep import IDENTICAL
+from snoopsync.core.keep import IDENTICAL, REENCODED
 from snoopsync.folders.configured import folder_of
 from snoopsync.folders.stable_file import StableFile
 from snoopsync.state.decisions import Decisions, Member
 from snoopsync.state.groups import Group, GroupImage
 from snoopsync.state.sides import Side
-
-_REENCODED = "reencoded"
 
 _BLOCK_BYTES = 1 << 20
 
@@ -63,7 +61,7 @@ def _is_surplus(image: GroupImage, kept: Side, *, with_reencoded: bool) -> bool:
         return False
     if image.likeness.kind == IDENTICAL:
         return side.content == kept.content
-    return with_reencoded and image.likeness.kind == _REENCODED
+    return with_reencoded and image.likeness.kind == REENCODED
 
 
 def _prove(config: Config, side: Side) -> _Proof | None:

@@ -81,7 +81,7 @@ def run(context: Context, folders: tuple[Path, ...]) -> Exit:
 
     Runs a full resync, then watches the folders. FOLDERs are configured folders, by name or by
     path. Without a configuration they are any folders, which are mirrored into the embedded
-    collection.
+    collection; without FOLDERs, those that were mirrored before.
 
     SIGTERM and SIGINT (Ctrl-C) stop the service in order, with exit code 0. SIGHUP reloads the
     configuration, or keeps the old one if the new one is invalid; on a terminal it stops the
@@ -90,18 +90,10 @@ def run(context: Context, folders: tuple[Path, ...]) -> Exit:
     config = _chosen(context.configuration(), folders)
     if config is not None:
         reload: Reload = partial(_reloaded, context, folders)
-    elif folders:
-        config = context.installation_with(folders)
-        paths = {os.path.realpath(path) for path in folders}
-        known = [each for each in config.folders if os.path.realpath(each.path) in paths]
-        given = replace(config, folders=(*known, *new_folders(config.folders, folders)))
-        _log_dropped(config, given)
-        config, reload = given, lambda: given
     else:
-        raise click.UsageError(
-            "there is no configuration: name a folder (snoopsync run ~/Pictures) or write a"
-            " configuration (snoopsync init ~/Pictures)"
-        )
+        before = context.installation_with(folders)
+        given = _given(before, folders) if folders else _as_before(before)
+        config, reload = given, lambda: given
     # Imported late, because a resync does not need it.
     from snoopsync.service.daemon import run_service
 
@@ -109,6 +101,34 @@ def run(context: Context, folders: tuple[Path, ...]) -> Exit:
     with logs.in_background():
         run_service(config, showing, reload, context.start_logging, SystemdNotifier(os.environ))
     return Exit.OK
+
+
+def _given(before: Config, folders: Sequence[Path]) -> Config:
+    """The configuration with the named folders. Logs the folders of the last run that are no longer
+    mirrored."""
+    paths = {os.path.realpath(path) for path in folders}
+    known = [each for each in before.folders if os.path.realpath(each.path) in paths]
+    given = replace(before, folders=(*known, *new_folders(before.folders, folders)))
+    _log_dropped(before, given)
+    return given
+
+
+def _as_before(before: Config) -> Config:
+    """The configuration with the folders that were mirrored before. Logs which ones these are."""
+    if not before.folders:
+        raise click.UsageError(
+            "there is no configuration: name a folder (snoopsync run ~/Pictures) or write a"
+            " configuration (snoopsync init ~/Pictures)"
+        )
+    log_event(
+        log,
+        logging.INFO,
+        Event.FOLDERS_REMEMBERED,
+        "no configuration: mirroring the same folders as before: %s",
+        ", ".join(printable(str(folder.path)) for folder in before.folders),
+        folders=[folder.name for folder in before.folders],
+    )
+    return before
 
 
 def _log_dropped(before: Config, given: Config) -> None:
@@ -241,7 +261,7 @@ def resync_command(
     """
     if yes and not prune:
         raise click.UsageError("--yes needs --prune")
-    config = _config_with(context, folders)
+    config = _config_with(context, folders, upgrade=not dry_run)
     wanted = _Resync(config, frozenset(names_of(config, folders)), prune, patience_seconds)
     planned: list[Action] = []
 
@@ -281,10 +301,10 @@ def _print_json_report(report: ResyncReport, folders: Sequence[Path]) -> None:
         print_json_error(f"the collection: {report.trouble}", code)
 
 
-def _config_with(context: Context, folders: Sequence[Path]) -> Config:
+def _config_with(context: Context, folders: Sequence[Path], *, upgrade: bool) -> Config:
     config = context.configuration()
     if config is None:
-        config = context.installation_with(folders)
+        config = context.installation_with(folders, upgrade=upgrade)
         new = new_folders(config.folders, folders)
         names = {folder.name for folder in new}
         known = tuple(folder for folder in config.folders if folder.name not in names)

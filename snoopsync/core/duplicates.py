@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from snoopsync.core.events import Field
+from snoopsync.core.keep import REENCODED
 from snoopsync.core.model import printable
 from snoopsync.core.protocol import Match, PictureFacts
 
@@ -98,6 +99,11 @@ def facts_of(match: Match) -> PictureFacts:
     return facts
 
 
+def kind_words(kind: str) -> str:
+    """A kind as people write it, on one line. Programs get the kind itself."""
+    return "re-encoded" if kind == REENCODED else printable(kind)
+
+
 def describe_duplicate(
     fields: Mapping[str, Field], shorten: Callable[[str], str] = str, *, with_ids: bool = False
 ) -> str:
@@ -118,7 +124,7 @@ def describe_duplicate(
     likeness = "the same picture as" if fields["rank"] == 0 else "like"
     text = f"{image} is {likeness} {match}, rank {fields['rank']}"
     if fields.get("kind") is not None:
-        text += f", {printable(str(fields['kind']))}"
+        text += f", {kind_words(str(fields['kind']))}"
     if fields.get("keep") is not None:
         kept = name(*sides[fields["keep"] == fields["match_id"]], with_id=False)
         text += f"; keep {kept} ({str(fields['reason']).replace('-', ' ')})"

@@ -7,6 +7,7 @@
     ├── StateError                the state file can't be used
     │   ├── StateLocked           another snoopsync holds it
     │   ├── StateTooNew           a newer snoopsync wrote it
+    │   ├── StateTooOld           it must be upgraded before it is read
     │   ├── StateDamaged          it is not a valid SQLite database
     │   ├── StateFull             its disk is full
     │   ├── StateReadOnly         its file system is read-only
@@ -84,6 +85,10 @@ class StateLocked(StateError):
 
 class StateTooNew(StateError):
     """The state file was written by a newer snoopsync."""
+
+
+class StateTooOld(StateError):
+    """The state file was written by an older snoopsync, and must be upgraded before it is read."""
 
 
 class StateDamaged(StateError):

@@ -40,6 +40,7 @@ class Event(StrEnum):
     REFUSED = "refused"
     DUPLICATE = "duplicate"
     DELETIONS_HELD = "deletions-held"
+    DELETIONS_RELEASED = "deletions-released"
     PLANNED = "planned"
 
     # A full resync.
@@ -59,6 +60,7 @@ class Event(StrEnum):
     FOLDER_BACK = "folder-back"
     FOLDER_RENAMED = "folder-renamed"
     FOLDERS_DROPPED = "folders-dropped"
+    FOLDERS_REMEMBERED = "folders-remembered"
     LEFT_OUT = "left-out"
     FOLDER_RECOGNISED = "folder-recognised"
     UNREADABLE = "unreadable"

@@ -19,6 +19,9 @@ from snoopsync.core.protocol import PictureEvidence, PictureFacts
 #: The kind of a pair with the same bytes.
 IDENTICAL = "identical"
 
+#: The kind of a pair of which one is another encoding of the other.
+REENCODED = "reencoded"
+
 
 class Reason(StrEnum):
     """Why one file is the one to keep."""
@@ -121,7 +124,6 @@ _QUALITY_STEP = 6
 #: Kinds of pairs whose pixels differ by more than a re-save. Their compression does not show which
 #: one is the original.
 _EDITED, _RECOLOURED, _BORDERED = "edited", "recoloured", "bordered"
-_REENCODED = "reencoded"
 
 #: Returns whether the evidence favours the first of two pictures; ``None`` if it favours neither.
 _Rule = Callable[[PictureFacts, PictureFacts], bool | None]
@@ -241,7 +243,7 @@ def _favourite(pictures: Sequence[KeepPicture], kind_of: KindOf) -> tuple[int, R
             found, kind = favoured(at, other), kind_of(at, other)
             if found is not None and found[1]:
                 reasons.append(found[0])
-            elif found or kind in (None, _REENCODED) or adds_border(at, other, kind):
+            elif found or kind in (None, REENCODED) or adds_border(at, other, kind):
                 break
         else:
             if reasons:

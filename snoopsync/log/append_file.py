@@ -9,6 +9,9 @@ import stat
 import time
 from pathlib import Path
 
+from snoopsync.core.errors import UnsafeDirectory
+from snoopsync.runtime.owned_directory import require_no_other_owner
+
 #: The mode of a new file. Paths of pictures are private.
 _MODE = 0o640
 
@@ -59,6 +62,8 @@ def require_appendable(path: Path) -> None:
 
 
 def _open(path: Path) -> int:
+    if os.geteuid() == 0:
+        _require_safe(path)
     # The file is opened for each line, because it may have been rotated. If a pipe is full because
     # nobody reads it, writing fails instead of waiting.
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
@@ -67,6 +72,14 @@ def _open(path: Path) -> int:
     except FileNotFoundError:
         path.parent.mkdir(parents=True, exist_ok=True)
         return os.open(path, flags, _MODE)
+
+
+def _require_safe(path: Path) -> None:
+    """Raises ``PermissionError`` if another user could lead root to another file by a link."""
+    try:
+        require_no_other_owner(path.parent)
+    except UnsafeDirectory as error:
+        raise PermissionError(errno.EACCES, str(error), str(path)) from None
 
 
 def _ends_within_a_line(descriptor: int) -> bool:

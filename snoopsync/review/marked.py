@@ -1,6 +1,7 @@
 """The list of marked files.
 
-A mark ends when its file is gone or has other bytes. All marks of a group end when a later
+A mark ends when its file is gone or has other bytes, but not while its image is unknown because the
+file was just put back from the trash. All marks of a group end when a later
 dismissal names one of their images: the person may have made it on the command line.
 """
 
@@ -81,16 +82,24 @@ class MarkedFiles:
         has_file = [each for each, image in images.items() if image["has_file"]]
         gone = self._presence.gone(has_file)
         dismissed = {each.group_id for each in marks if _is_dismissed(each, images)}
-        files, ended = [], []
+        returning = self._marks.returning()
+        files: list[MarkedFile] = []
+        ended: list[Mark] = []
         for mark in marks:
             image, keep = images.get(mark.image_id), images.get(mark.keep_id)
             if mark.group_id in dismissed:
                 continue
             if image is None or image["content"] != mark.content:
-                ended.append(mark)
+                # Without a content, the image is being sent.
+                is_coming = image is None or not image["content"]
+                if not (is_coming and mark.image_id in returning):
+                    ended.append(mark)
             elif image["has_file"] and mark.image_id not in gone:
                 # Otherwise its folder is missing, its deletion is pending, or nobody noticed yet.
                 files.append(MarkedFile(mark, image, keep))
+        known = returning.intersection(each.mark.image_id for each in files)
+        if known:
+            self._marks.note_known(known)
         if dismissed or ended:
             with self._marks.transaction():
                 self._marks.take_back(dismissed)

@@ -60,6 +60,8 @@ STEPS = (
     ) STRICT;
     CREATE INDEX move_action ON move (action_id);
     """,
+    # is_back: the file was put back from the trash, and the state may not have its image yet.
+    "ALTER TABLE mark ADD COLUMN is_back INTEGER NOT NULL DEFAULT 0;",
 )
 
 #: The most actions that can be undone.
@@ -200,7 +202,23 @@ class Marks:
 
     def add_marks(self, marks: Sequence[Mark]) -> None:
         """Mark files. A file that is marked already gets the new mark."""
-        self._change_many("REPLACE INTO mark VALUES (?, ?, ?, ?, ?, ?)", map(astuple, marks))
+        columns = "image_id, content, keep_id, keep_content, group_id, at"
+        replace = f"REPLACE INTO mark ({columns}) VALUES (?, ?, ?, ?, ?, ?)"
+        self._change_many(replace, map(astuple, marks))
+
+    def note_back(self, image_id: str) -> None:
+        """Note that the file of this marked image was put back from the trash. The state knows the
+        image again when a service or a resync has found the file."""
+        self._query("UPDATE mark SET is_back = 1 WHERE image_id = ?", (image_id,))
+
+    def returning(self) -> set[str]:
+        """The marked images whose files were put back and that the state did not know again yet."""
+        return {row[0] for row in self._query("SELECT image_id FROM mark WHERE is_back")}
+
+    def note_known(self, image_ids: Iterable[str]) -> None:
+        """Note that the state knows these images again."""
+        known = "UPDATE mark SET is_back = 0 WHERE image_id = ?"
+        self._change_many(known, ((each,) for each in image_ids))
 
     def end(self, marks: Collection[Mark]) -> None:
         """Remove these marks. A group without any marked image is open again."""

@@ -107,6 +107,7 @@ class Removal:
             groups.add(mark.group_id)
             with self._marks.transaction():
                 self._marks.add_marks([mark])
+                self._marks.note_back(mark.image_id)
                 self._marks.remove_move(move.number)
         self._marks.remove_action(action.number)
         return {"undone": TRASH, "groups": list(map(str, sorted(groups))), "refused": refused}

@@ -180,14 +180,25 @@ def is_own(directory: Path) -> bool:
 
 
 def is_another_users(directory: Path) -> bool:
-    """Returns whether the directory (or its nearest existing parent) belongs to a user other than
-    root and this one."""
-    for each in (directory, *directory.parents):
-        try:
-            return not _is_trusted(each, each.stat().st_uid)
-        except OSError:
-            continue
+    """Returns whether ``require_no_other_owner`` refuses the directory."""
+    try:
+        require_no_other_owner(directory)
+    except UnsafeDirectory:
+        return True
     return False
+
+
+def require_no_other_owner(directory: Path) -> None:
+    """Raises ``UnsafeDirectory`` if the directory or a parent belongs to a user other than root and
+    this one. That user could put a link into it."""
+    real = resolve(directory)
+    for each in (*reversed(real.parents), real):
+        try:
+            uid = each.lstat().st_uid
+        except OSError:
+            return
+        if not _is_trusted(each, uid):
+            raise _belongs_to_another(each, uid)
 
 
 def user_name(uid: int) -> str:

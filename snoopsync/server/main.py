@@ -55,6 +55,15 @@ def serve(
         server = http.Server(application, tls, on_stop=systemd.stopping)
         server.stop_on_signals()
         _log_warnings(address, certificate, tls)
+        if (warning := storage.hosting.warning) is not None:
+            log_event(
+                log,
+                logging.WARNING,
+                Event.NOT_ENCRYPTED,
+                "%s",
+                warning,
+                endpoint=storage.hosting.description,
+            )
         scheme = "https" if certificate else "http"
         endpoint = f"{scheme}://{Address(address.host, listener.getsockname()[1])}{BASE}"
         log_event(
@@ -68,7 +77,7 @@ def serve(
             path=storage.hosting.description,
             endpoint=endpoint,
         )
-        _quiet_asyncio()
+        _quiet_libraries()
         server.run(listener)
     log_event(log, logging.INFO, Event.STOPPED, "stopped")
 
@@ -110,7 +119,9 @@ def _raise_file_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _quiet_asyncio() -> None:
-    """Log only errors of asyncio. Its warnings are about what clients do, and any client could
-    fill the log with them."""
+def _quiet_libraries() -> None:
+    """Leave warnings of libraries out of the log. Those of asyncio are about what clients do, and
+    any client could fill the log with them. The pool of connections logs each attempt to connect,
+    while the service logs the problem once."""
     logging.getLogger("asyncio").setLevel(logging.ERROR)
+    logging.getLogger("psycopg").setLevel(logging.CRITICAL)

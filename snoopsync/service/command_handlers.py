@@ -211,18 +211,22 @@ class CommandHandlers:
         """Approve or discard held deletions. In the result, ``images`` is their number, and
         ``taken`` is whether the directory at a missing folder's path was accepted as the folder."""
         deletions, wanted = self._engine.state.deletions, command.get("folder")
-        images, taken = 0, False
+        guard, images, taken = self._engine.guard, 0, False
         for monitor in self._engine.monitors:
             name = monitor.folder.name
             if wanted not in (None, name):
                 continue
             if command.get("discard") is True:
-                images += deletions.discard(name)
+                count = deletions.discard(name)
+                guard.note_decided(name, count, "discarded")
+                images += count
                 continue
             if monitor.is_missing and wanted == name:
                 self._accept(monitor)
                 taken = True
-            images += deletions.approve(name)
+            count = deletions.approve(name)
+            guard.note_decided(name, count, "approved")
+            images += count
             self._engine.inbox.put(record.rel_path for record in deletions.approved(name))
         return {"images": images, "taken": taken}
 

@@ -92,7 +92,8 @@ class Reconciler:
         self.is_done = report.trouble is None
         self._uncompared = self._missing()
         if report.trouble is None:
-            _log_done(report)
+            watched = len(self._engine.monitors) - len(self._uncompared)
+            _log_done(report, watched)
         else:
             self._schedule_retry(report.trouble)
         self.trouble = report.trouble
@@ -112,11 +113,14 @@ class Reconciler:
         self._not_before = time.monotonic() + self._backoff.pause(self._failures, random.random())
 
 
-def _log_done(report: ResyncReport) -> None:
+def _log_done(report: ResyncReport, watched: int) -> None:
+    """Log the result, and that the service goes on: with how many folders that are not missing."""
     counts = asdict(report.summary)
     # Held deletions, missing folders and failed images have their own events.
-    message = "sync complete: %s" if report.is_complete else "sync complete, with problems: %s"
-    log_event(log, logging.INFO, Event.IN_ORDER, message, _describe(counts), **counts)
+    result = "sync complete" if report.is_complete else "sync complete, with problems"
+    what, folders = _describe(counts), counted(watched, "folder")
+    message = "%s: %s; watching %s for changes"
+    log_event(log, logging.INFO, Event.IN_ORDER, message, result, what, folders, **counts)
     if report.orphans:
         log_event(
             log,

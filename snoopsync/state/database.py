@@ -20,6 +20,7 @@ from snoopsync.core.errors import (
     StateReadOnly,
     StateReplaced,
     StateTooNew,
+    StateTooOld,
 )
 from snoopsync.core.events import Event, deferred_events, log_event
 from snoopsync.runtime import sqlite
@@ -212,7 +213,8 @@ class Database:
                 sqlite.upgrade(self._connection, self._steps)
                 self._connection.execute("PRAGMA query_only = ON")
             elif version < len(self._steps):
-                raise StateError(f"{self.path} has an older format: `snoopsync resync` upgrades it")
+                message = f"{self.path} has an older format: `snoopsync resync` upgrades it"
+                raise StateTooOld(message)
             return
         # This must be read before anything is written.
         checked_at = last_checked_at(self.path, self._clock)

@@ -266,11 +266,14 @@ class Intents:
     def confirm(self, sent: Sent, now: float) -> None:
         """Record that the collection confirmed an image. If the row was planned again meanwhile, it
         stays dirty, because the confirmation is for the earlier plan. An approval of a deletion is
-        for the bytes that were known before, so it ends if these are others."""
+        for the bytes that were known before, so it ends if these are others. An image that was
+        removed after an alert, and has the same bytes again, still counts as alerted."""
         self._database.change(
             "UPDATE image SET sha256 = ?1, synced_at = ?2, image_time = ?3, search_due = 1,"
             " approved = approved AND coalesce(nullif(sha256, x'') = ?1, 1),"
-            " dirty = (mark <> ?4), attempts = 0, retry_at = NULL, error = NULL"
+            " dirty = (mark <> ?4), attempts = 0, retry_at = NULL, error = NULL,"
+            " named_in = coalesce(named_in, (SELECT named_in FROM picture WHERE gone"
+            " AND picture.image_id = image.image_id AND picture.sha256 = ?1))"
             " WHERE image_id = ?5",
             (sent.sha256, now, sent.image_time, sent.mark, sent.image_id),
         )
@@ -320,12 +323,13 @@ class Intents:
         """Remove the image's row. It leaves its group, and its last path stays recorded."""
         with self._database.transaction():
             self._database.change(
-                "INSERT INTO picture (image_id, sha256, folder, directory, name, gone)"
-                " SELECT image_id, sha256, folder, directory, name, 1 FROM image"
+                "INSERT INTO picture (image_id, sha256, folder, directory, name, gone, named_in)"
+                " SELECT image_id, sha256, folder, directory, name, 1, named_in FROM image"
                 " WHERE image_id = ? AND linked_to IS NULL"
                 " AND EXISTS (SELECT 1 FROM node WHERE content = sha256)"
                 " ON CONFLICT (image_id) DO UPDATE SET sha256 = excluded.sha256, gone = 1,"
-                " folder = excluded.folder, directory = excluded.directory, name = excluded.name",
+                " folder = excluded.folder, directory = excluded.directory, name = excluded.name,"
+                " named_in = excluded.named_in",
                 (image_id,),
             )
             self._database.change("DELETE FROM image WHERE image_id = ?", (image_id,))

@@ -55,12 +55,14 @@ _COLUMNS = "node_id, content, images, others, internal, group_id, last_group"
 
 @dataclass(frozen=True, slots=True)
 class FoundLink:
-    """A link that the search for one of its ends found. ``finder``: that end."""
+    """A link that the search for one of its ends found. ``finder``: that end. ``is_news``: no alert
+    named the two in their group."""
 
     finder: int
     other: int
     rank: int
     kind: str | None
+    is_news: bool = True
 
 
 class Nodes:
@@ -200,21 +202,22 @@ class Nodes:
 
     def link(self, found: FoundLink, now: float, *, dismissed: bool) -> None:
         """Record a link, and join the groups of its ends if it is open. Some services give another
-        rank in each direction; the lower one counts."""
+        rank in each direction; the lower one counts. A link that had ended, and that is no news,
+        keeps the time when it was found first."""
         a, b = sorted((found.finder, found.other))
         ranks = (found.rank, None) if found.finder == a else (None, found.rank)
         other_rank = "iif(gone, NULL, iif(excluded.a_rank IS NULL, a_rank, b_rank))"
         self._database.change(
             "INSERT INTO link (a, b, rank, kind, found_at, a_rank, b_rank, dismissed)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (a, b) DO UPDATE SET"
+            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (a, b) DO UPDATE SET"
             f" rank = min(excluded.rank, coalesce({other_rank}, excluded.rank)),"
             f" kind = iif(coalesce({other_rank}, excluded.rank) < excluded.rank, kind,"
             " excluded.kind),"
             f" a_rank = coalesce(excluded.a_rank, {other_rank}),"
             f" b_rank = coalesce(excluded.b_rank, {other_rank}),"
-            " found_at = iif(gone, excluded.found_at, found_at),"
+            " found_at = iif(gone AND ?9, excluded.found_at, found_at),"
             " dismissed = excluded.dismissed, gone = 0",
-            (a, b, found.rank, found.kind, now, *ranks, dismissed),
+            (a, b, found.rank, found.kind, now, *ranks, dismissed, found.is_news),
         )
         if not dismissed:
             self.join(a, b)

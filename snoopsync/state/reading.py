@@ -16,7 +16,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from snoopsync.core.errors import StateDamaged, StateError, StateTooNew
+from snoopsync.core.errors import StateDamaged, StateError, StateTooNew, StateTooOld
 from snoopsync.runtime.clock import Clock
 from snoopsync.runtime.owned_directory import is_own
 from snoopsync.runtime.sqlite import MEMORY
@@ -176,7 +176,7 @@ def _opened_in_use(source: Path) -> Database | None:
         return None
     try:
         return Database(source, readonly=True)
-    except (StateDamaged, StateTooNew):
+    except (StateDamaged, StateTooNew, StateTooOld):
         raise
     except StateError:
         return None

@@ -373,4 +373,7 @@ STEPS: tuple[str, ...] = (
     """,
     # Of a million images, few have a deletion that is approved and not done.
     "CREATE INDEX image_approved ON image (folder) WHERE approved;",
+    # named_in: as in ``image``, of an image of ours that has no row any more. If the same bytes
+    # come back under its ID, an alert named them already.
+    "ALTER TABLE picture ADD COLUMN named_in INTEGER;",
 )

@@ -189,13 +189,14 @@ class Searches:
                 continue
             seen.add(other.node_id)
             dismissed = may_be_dismissed and self._nodes.is_dismissed(due.sha256, content)
+            is_news = not dismissed and self._is_news(other, named_in)
+            has_news = has_news or is_news
             if not dismissed:
-                has_news = has_news or self._is_news(other, named_in)
                 open_links += 1
                 if not is_near and _is_connected(other, group, linked):
                     continue
             self._nodes.link(
-                FoundLink(node.node_id, other.node_id, images[0].rank, images[0].kind),
+                FoundLink(node.node_id, other.node_id, images[0].rank, images[0].kind, is_news),
                 result.at,
                 dismissed=dismissed,
             )

@@ -74,6 +74,11 @@ class Hosting(Protocol):
         """Where the collections are stored, for people. Without any password."""
         ...
 
+    @property
+    def warning(self) -> str | None:
+        """What is unsafe about the way to the database, for people; ``None`` if nothing is."""
+        ...
+
     def close(self) -> None:
         """Release what this object holds."""
 

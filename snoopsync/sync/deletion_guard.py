@@ -16,6 +16,7 @@ from snoopsync.core.bulk_guard import WINDOW_SECONDS, Losses, must_hold
 from snoopsync.core.events import Event, log_event
 from snoopsync.core.model import Fingerprint, RelPath, printable
 from snoopsync.core.planner import Cause, Delete
+from snoopsync.core.text import counted
 from snoopsync.state.images import State
 
 log = logging.getLogger("snoopsync.deletions")
@@ -97,6 +98,9 @@ class DeletionGuard:
         self._deletions = state.deletions
         self._cleared: dict[str, dict[str, _Unsent]] = defaultdict(dict)
         self._reports: dict[str, _HeldReport] = {}
+        # The folders whose held deletions were logged, perhaps by an earlier run.
+        folders = (row.name for row in state.folders.rows())
+        self._logged = {folder for folder in folders if self._deletions.holds_any(folder)}
 
     def judge(
         self,
@@ -241,12 +245,28 @@ class DeletionGuard:
         report.losses = losses
         report.is_new = True
 
+    def note_decided(self, folder: str, count: int, decision: str) -> None:
+        """Log that all held deletions of a folder, so many, were ``approved`` or ``discarded``."""
+        self._reports.pop(folder, None)
+        self._logged.discard(folder)
+        if count:
+            deletions = counted(count, "held deletion was", "held deletions were")
+            _log_released(folder, f"{deletions} {decision}", decision)
+
+    def _report_released(self) -> None:
+        """Log that no deletions are held any more, for example because the files are back."""
+        for folder in [each for each in self._logged if not self._deletions.holds_any(each)]:
+            self._reports.pop(folder, None)
+            self._logged.discard(folder)
+            _log_released(folder, "no deletions are held any more")
+
     def report(
         self, is_vanishing: Callable[[str], bool], monotonic: float, *, is_last: bool = False
     ) -> None:
         """Log how many deletions are held: first when no more files are disappearing, again when
         the number has doubled, and from time to time while it changes. ``is_last``: this is the
-        last call, so log an unlogged number now."""
+        last call, so log an unlogged number now. Log also when no deletions are held any more."""
+        self._report_released()
         for folder, report in self._reports.items():
             if not report.is_new:
                 continue
@@ -260,6 +280,7 @@ class DeletionGuard:
 
     def _log_held(self, folder: str, report: _HeldReport, held: int, monotonic: float) -> None:
         report.logged = held
+        self._logged.add(folder)
         report.due = monotonic + report.pause_seconds
         report.pause_seconds = min(2 * report.pause_seconds, _MAX_LOG_PAUSE_SECONDS)
         before = max(report.losses.before, held)
@@ -286,3 +307,8 @@ class DeletionGuard:
             percent=round(percent, 1),
             samples=[rel_path.text for rel_path in samples],
         )
+
+
+def _log_released(folder: str, what: str, reason: str | None = None) -> None:
+    message, keys = "folder %s: %s", {"folder": folder, "reason": reason}
+    log_event(log, logging.INFO, Event.DELETIONS_RELEASED, message, folder, what, **keys)

@@ -309,12 +309,12 @@ class Sender:
         self._intents.confirm(uploaded.sent, self._clock.now())
         file = File(record.seen, record.submount)
         action: Add | Update = Update(record.rel_path, record.image_id, file)
-        outcome, event = ImageOutcome.UPDATED, Event.UPDATED
+        outcome, event, where = ImageOutcome.UPDATED, Event.UPDATED, "in"
         if record.sha256 is None:
             action = Add(record.rel_path, record.image_id, file)
-            outcome, event = ImageOutcome.ADDED, Event.ADDED
+            outcome, event, where = ImageOutcome.ADDED, Event.ADDED, "to"
         self.tally.note(record.rel_path, record.image_id, outcome)
-        self._log_image(event, record.rel_path, record.image_id)
+        self._log_image(event, where, record.rel_path, record.image_id)
         return action
 
     def _forget(self, deleted: Deleted) -> Action:
@@ -328,11 +328,10 @@ class Sender:
             return Forget(removal.rel_path, removal.image_id)
         if removal.counts:
             folder = removal.rel_path.folder if removal.rel_path is not None else None
-            newest = removal.cleared.newest
-            self._state.deletions.note_sent(folder, self._schedule.now(), newest)
+            self._state.deletions.note_sent(folder, self._schedule.now(), removal.cleared.newest)
         is_pruned = removal.cleared.delete.cause is not Cause.GONE
         self.tally.note_deleted(None if is_pruned else removal.rel_path)
-        self._log_image(Event.DELETED, removal.rel_path, removal.image_id)
+        self._log_image(Event.DELETED, "from", removal.rel_path, removal.image_id)
         return removal.cleared.delete
 
     def _recheck(self, image_id: str, rel_path: RelPath) -> None:
@@ -390,9 +389,10 @@ class Sender:
             source_path=source.text,
         )
 
-    def _log_image(self, event: Event, rel_path: RelPath | None, image_id: str) -> None:
-        keys, name = path_keys(rel_path), rel_path or image_id
-        log_event(log, self.image_log_level, event, "%s %s", event, name, **keys, image_id=image_id)
+    def _log_image(self, event: Event, where: str, path: RelPath | None, image_id: str) -> None:
+        keys, words = path_keys(path), (event, path or image_id, where)
+        message = "%s %s %s the collection"
+        log_event(log, self.image_log_level, event, message, *words, **keys, image_id=image_id)
 
     def _log(
         self, topic: str, level: int, event: Event, message: str, *args: object, **keys: Field

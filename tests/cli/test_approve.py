@@ -22,9 +22,11 @@ def test_held_deletions_are_approved_or_discarded(
     (home.pictures / "0.jpg").unlink()
     options = ["--discard"] if discard else []
     if is_service_running:
-        with home.running():
+        with home.running() as service:
             until(lambda: home.json("list", "--json", "--state", "held"))
             said = home.ok("approve", *options)
+            decision = "discarded" if discard else "approved"
+            service.line_with(f"folder pictures: 1 held deletion was {decision}")
             until(lambda: len(home.json("list", "--json")) == 2)
     else:
         assert home.json("resync", "--json", code=4)[-1]["held"] == 1

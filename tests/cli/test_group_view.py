@@ -20,9 +20,12 @@ def test_a_group_with_nothing_to_keep_says_how_much_can_be_freed_at_least(
     )
     images = tuple(GroupImage(side, None) for side in sides)
     group = Group("1", images, None, chain=False, open_pairs=1, found_at=0.0)
-    print_groups(Console(force_terminal=True, width=100), iter([group]), FileLinks({}))
-    title, first, second = capsys.readouterr().out.splitlines()
+    console = Console(force_terminal=True, width=80, color_system=None)
+    print_groups(console, iter([group]), FileLinks({}))
+    title, rest, first, second = capsys.readouterr().out.splitlines()
     assert "at least 600 bytes can be freed" in title
+    assert f"{title} {rest.strip()}".endswith(", nothing favours one of them")
+    assert len(title) <= 80
     assert first.split()[0] == "-"  # the pixels, which are not known
     assert first.split()[1:3] == ["600", "bytes"]
     assert second.split()[:3] == ["-", "-", "-"]

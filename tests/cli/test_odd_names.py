@@ -161,9 +161,9 @@ def test_a_picture_replaced_by_another_file_type_is_deleted(home: Installation, 
                 picture.symlink_to(home.home / "outside" / "out.jpg")
             case _:
                 picture.mkdir()
-        service.line_with("deleted pictures/plain.jpg")
+        service.line_with("deleted pictures/plain.jpg from the collection")
         (home.pictures / "new.jpg").write_bytes(encode(photo(70)))
-        service.line_with("added pictures/new.jpg")
+        service.line_with("added pictures/new.jpg to the collection")
         expected = {*PICTURES, b"new.jpg"} - {b"plain.jpg"}
         until(lambda: paths(home, "synced") == expected)
 

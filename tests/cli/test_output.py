@@ -53,6 +53,13 @@ def test_every_command_has_help(home: Installation, arguments: list[str]) -> Non
     assert done.out.startswith(f"Usage: snoopsync {' '.join(arguments)}".rstrip())
 
 
+def test_an_option_that_does_nothing_is_accepted_and_not_in_the_help(home: Installation) -> None:
+    home.ok("resync")
+    for arguments in (["duplicates"], ["search", "pictures/0.jpg"]):
+        assert home.ok(*arguments, "--details") == home.ok(*arguments)
+        assert "--details" not in home.run(*arguments, "--help").out
+
+
 def test_every_option_has_help() -> None:
     for each in (program, dismiss, restore, *program.commands.values()):
         assert each.help
@@ -117,6 +124,18 @@ def test_a_terminal_gets_aligned_tables(home: Installation) -> None:
     assert {row.index("pictures/") for row in rows} == {title.index("image")}
     home.environment["NO_COLOR"] = "1"
     assert not ANSI.search(Terminal(home, "list").end())
+
+
+@pytest.mark.parametrize("arguments", ["duplicates", "duplicates --pairs", "search pictures/0.jpg"])
+def test_a_kind_is_in_words_on_a_terminal_and_as_in_json_elsewhere(
+    home: Installation, arguments: str
+) -> None:
+    (home.pictures / "again.jpg").write_bytes(encode(photo(0), quality=60))
+    home.ok("resync")
+    shown = seen(Terminal(home, *arguments.split()).end())
+    assert "re-encoded" in shown and "reencoded" not in shown
+    cells = re.split(r"[\t\n]", home.ok(*arguments.split()))
+    assert "reencoded" in cells and "re-encoded" not in cells
 
 
 def test_a_terminal_gets_coloured_severities(home: Installation) -> None:

@@ -159,6 +159,12 @@ def test_a_picture_with_too_many_frames_is_the_same_as_its_own_bytes_only(
     assert results(collection, one) == {"one": (0, "identical")}
 
 
+def test_no_more_frames_are_decoded_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frames, "MAX_FRAMES", 3)
+    features = extract(of_frames([photo(seed, SIZE) for seed in range(6)], "WEBP"))
+    assert (features.frames, features.codes) == (3, b"")
+
+
 def test_the_pixels_of_all_frames_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("snoopsync.decoding.decode.MAX_PIXELS", 3 * SIZE[0] * SIZE[1])
     features = extract(of_frames([photo(seed, SIZE) for seed in range(6)], "WEBP"))

@@ -39,6 +39,16 @@ def test_the_kernel_confirms_the_restrictions(pool: Pool) -> None:
     assert Path(f"/proc/{decoder.pid}/oom_score_adj").read_text(encoding="ascii").strip() == "1000"
 
 
+def test_a_decoder_whose_parent_ended_before_the_sandbox_ends_too() -> None:
+    """The kernel then never sends the signal that ends a decoder with its parent."""
+    code = (
+        "from snoopsync.decoding.sandbox import DecoderLimits, enter;"
+        " enter(DecoderLimits(), parent=2**22); print('lives')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert done.stdout == b""
+
+
 #: Refuses a system call with an error, as a unit or a container does, and says what a decoder makes
 #: of it. Decodes a picture all the same.
 FILTERED = """

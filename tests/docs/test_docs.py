@@ -34,13 +34,15 @@ def commands(group: click.Group, prefix: str = "snoopsync") -> Iterator[tuple[st
 
 
 def options() -> set[tuple[str, ...]]:
-    """Every option, with its short form."""
+    """Every option that is in the help, with its short form."""
     every = [program, *(command for _, command in commands(program))]
     return {
         tuple(parameter.opts)
         for command in every
         for parameter in command.params
-        if isinstance(parameter, click.Option) and parameter.name != "version"
+        if isinstance(parameter, click.Option)
+        and not parameter.hidden
+        and parameter.name != "version"
     }
 
 

@@ -302,6 +302,23 @@ def test_no_file_is_gone_from_a_folder_that_is_swapped_during_the_check(root: Pa
         assert not isinstance(observation, Gone), f"swapped before call {nth}, back before {back}"
 
 
+def test_no_file_is_gone_from_a_folder_that_is_replaced_during_the_check(root: Path) -> None:
+    """Though the file is gone from the folder that was opened first."""
+    away = root.with_name("away")
+
+    class ReplacingDisk(UnstampedDisk):
+        def lstat(self, opened: OpenFolder, path: bytes) -> os.stat_result:
+            if path == FILE and not away.exists():
+                root.rename(away)
+                root.mkdir()
+            return super().lstat(opened, path)
+
+    folder = armed(root, ReplacingDisk())
+    unlink(root)
+    assert isinstance(folder.prove_gone(FILE, submount=0), Unclear)
+    assert away.exists()
+
+
 def test_a_folder_is_open_for_no_longer_than_its_view(root: Path) -> None:
     """Else its disk could not be unmounted."""
 

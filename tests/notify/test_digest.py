@@ -128,7 +128,7 @@ def test_a_duplicate_names_the_one_to_keep_and_how_many_more_there_are() -> None
     reader.add(duplicate(1, **more, group="7"))
     [message] = reader.after(GATHER_SECONDS)
     assert message.body == (
-        "photos/1.jpg is like archive/old.jpg, rank 4, reencoded; keep archive/old.jpg"
+        "photos/1.jpg is like archive/old.jpg, rank 4, re-encoded; keep archive/old.jpg"
         " (more pixels); 2 more (snoopsync duplicates --group 7)"
     )
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from snoopsync.state.database import Database
+from snoopsync.state.folders import FolderRow
+from snoopsync.state.images import State
+from snoopsync.state.schema import STEPS
 from tests.support.pictures import encode, photo
 from tests.support.process import Installation, Service, until
 
@@ -52,6 +57,21 @@ def test_folders_that_are_no_longer_mirrored_are_logged_with_how_to_keep_them(
         until(lambda: home.status()["duplicates_open"] == 2)
 
 
+@pytest.mark.integration
+def test_a_run_that_names_no_folder_mirrors_the_same_ones_as_before_and_says_which(
+    home: Installation,
+) -> None:
+    done = home.run("run")
+    assert (done.code, "name a folder (snoopsync run ~/Pictures)" in done.err) == (2, True)
+    a, b = home.home / "a", home.home / "b"
+    home.ok("resync", a, b)
+    (a / "3.jpg").write_bytes(encode(photo(3)))
+    with home.service("run") as service:
+        log = started(service)
+        assert f"no configuration: mirroring the same folders as before: {a}, {b}" in log
+        assert "5 scanned, 1 added" in log
+
+
 ALL = ("duplicates", "--pairs", "--all", "--json")
 
 
@@ -81,10 +101,24 @@ def test_a_damaged_state_file_is_moved_aside_by_a_resync_that_names_its_folders(
 def test_a_damaged_state_file_that_remembers_the_folders_asks_for_them(home: Installation) -> None:
     home.ok("resync", home.home / "a")
     home.state.write_bytes(b"no database" * 1000)
-    for command in ("resync", "status"):
+    for command in ("run", "resync", "status"):
         done = home.run(command)
         assert done.code == 1
         assert "with the folders as arguments" in done.err
+
+
+def test_a_state_file_of_an_older_format_is_upgraded_and_its_folders_are_mirrored(
+    home: Installation,
+) -> None:
+    folder = FolderRow("a", bytes(home.home / "a"), None, None)
+    home.state.parent.mkdir(parents=True, mode=0o700)
+    with closing(Database(home.state, steps=STEPS[:-1])) as database:
+        State(database).folders.save(folder)
+    for arguments in (["status"], ["resync", "--dry-run"]):
+        assert "snoopsync resync` upgrades it" in home.run(*arguments).err
+    done = home.run("resync")
+    assert (done.code, "a copy of the old file is" in done.err) == (0, True), done
+    assert len(home.json("list", "--json", "--state", "synced")) == 2
 
 
 @pytest.mark.integration

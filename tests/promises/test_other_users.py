@@ -235,6 +235,45 @@ def test_the_log_file_of_another_users_directory_is_not_opened(home: Installatio
     assert not target.exists()
 
 
+@pytest.mark.parametrize("name", ["config.yaml", "a new directory/config.yaml"])
+def test_no_configuration_is_written_into_the_directory_of_another_user(
+    home: Installation, name: str
+) -> None:
+    directory = given_away(home.home.parent / "theirs")
+    before = snapshot(directory)
+    arguments = ("init", "--no-input", "--output", f"{directory}/{name}", str(home.pictures))
+    done = home.run(*arguments)
+    assert snapshot(directory) == before
+    assert is_refused(done, *arguments)
+
+
+def test_a_service_of_root_does_not_log_into_the_directory_of_another_user(
+    home: Installation,
+) -> None:
+    directory = given_away(home.home.parent / "theirs")
+    target = home.home / "shadow"
+    (directory / "log").symlink_to(target)
+    home.configure(f"log: {{file: {directory}/log}}\n")
+    done = home.run("resync")
+    assert done.code == 78, done
+    assert f"{directory} belongs to user {OTHER}" in done.err
+    assert not target.exists()
+
+
+def test_no_alert_is_written_into_the_directory_of_another_user(home: Installation) -> None:
+    directory = given_away(home.home.parent / "theirs")
+    target = home.home / "shadow"
+    (directory / "alerts").symlink_to(target)
+    home.configure(f"duplicates: {{log: {directory}/alerts}}\n")
+    for name in ("a.jpg", "b.jpg"):
+        (home.pictures / name).write_bytes(pictures.encode(pictures.photo(1)))
+    done = home.run("resync")
+    assert done.code == 0, done
+    assert f"{directory}/alerts can't be written" in done.err
+    assert f"{directory} belongs to user {OTHER}" in done.err
+    assert not target.exists()
+
+
 def test_the_command_names_the_configuration_that_was_found(home: Installation) -> None:
     """Of root, that the other user would not find."""
     configure(home)

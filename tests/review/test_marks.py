@@ -51,6 +51,17 @@ def test_a_group_that_is_taken_back_has_no_marks(marks: Marks) -> None:
     assert marks.asides() == {2: asides[1]}
 
 
+def test_a_mark_whose_file_was_put_back_is_returning_until_its_image_is_known(marks: Marks) -> None:
+    marks.add_marks([FIRST, SECOND])
+    marks.note_back(FIRST.image_id)
+    assert marks.returning() == {FIRST.image_id}
+    marks.note_known([FIRST.image_id])
+    assert marks.returning() == set()
+    marks.note_back(SECOND.image_id)
+    marks.add_marks([SECOND])
+    assert marks.returning() == set()
+
+
 def test_all_of_a_transaction_is_stored_or_nothing(marks: Marks) -> None:
     with pytest.raises(ZeroDivisionError), marks.transaction():
         marks.add_marks([FIRST])

@@ -133,6 +133,25 @@ def test_beside_a_service_trashed_files_leave_the_collection_and_come_back_with_
         assert home.status()["folders"][0]["held_deletes"] == 0
 
 
+@pytest.mark.integration
+def test_beside_a_service_undo_marks_again_what_it_puts_back(
+    home: Installation, client: PageClient
+) -> None:
+    keep_all(client)
+    before = client.get("/api/marked")["files"]
+    with home.running() as service:
+        client.post("/api/marked/trash")
+        until(lambda: home.status()["folders"][0]["images"] == 2)
+        assert client.get("/api/marked")["count"] == 0
+        undone_at = len(service.lines)
+        client.post("/api/undo")
+        until(lambda: client.get("/api/marked")["count"] == 4)
+        assert client.get("/api/marked")["files"] == before
+        until(lambda: home.status()["to_compare"] == 0 and home.is_in_sync())
+        assert client.groups() == [], "the groups are still among the marked ones"
+        assert not any("duplicate:" in line for line in service.lines[undone_at:])
+
+
 def test_the_marked_files_are_listed_as_paths_whatever_their_names(
     home: Installation,
 ) -> None:

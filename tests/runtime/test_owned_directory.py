@@ -143,6 +143,17 @@ def test_a_directory_of_another_user_or_below_one_is_refused(top: Path, which: s
         assert not (own.parent / "new").exists()
 
 
+@needs_root
+def test_a_directory_below_one_of_another_user_counts_as_another_users(top: Path) -> None:
+    theirs, ours = top / "theirs", top / "theirs" / "ours"
+    ours.mkdir(parents=True)
+    (top / "link").symlink_to(ours)
+    assert not is_another_users(ours)
+    give_away(theirs)
+    for path in (ours, ours / "new", top / "link"):
+        assert is_another_users(path)
+
+
 @pytest.mark.parametrize("what", ["a link", pytest.param("a directory", marks=needs_root)])
 def test_nothing_is_created_in_a_directory_that_another_user_puts_in_place(
     top: Path, monkeypatch: pytest.MonkeyPatch, what: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import io
 import logging
 import os
@@ -10,7 +9,7 @@ import re
 import sqlite3
 import sys
 import threading
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +18,7 @@ import pytest
 
 from snoopsync.client.collection import Collection
 from snoopsync.client.retrying import RetryingCollection
-from snoopsync.core.errors import Refused, Unauthorized, Unavailable, Unwritable
+from snoopsync.core.errors import NotFound, Refused, Unauthorized, Unavailable, Unwritable
 from snoopsync.server.uploads import RequestLimits
 from tests.server.helpers import (
     LENGTH,
@@ -180,10 +179,12 @@ def test_requests_without_a_picture_do_not_wait_for_pictures(tmp_path: Path) -> 
         for thread in adding:
             thread.start()
         until(lambda: len(list((service.data / "incoming").iterdir())) == 4)
-        connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=20.0)
-        with closing(connection):
-            connection.request("GET", "/healthz")
-            assert connection.getresponse().status == 200
+        assert ask(service, "GET", "/healthz")[0] == 200
+        with Collection(*keys, service.endpoint) as client:
+            client.get_images()
+            for call in (client.get_image, client.delete_image):
+                with suppress(NotFound):
+                    call("none")
         assert len(done) < 4
         for thread in adding:
             thread.join()

@@ -8,6 +8,7 @@ import pytest
 
 from snoopsync.client.collection import Collection
 from snoopsync.core.errors import NotFound, Unauthorized
+from snoopsync.server.tenants import Tenants
 from tests.server.helpers import PICTURE
 from tests.support.hosted import Hosted
 
@@ -60,3 +61,18 @@ def test_the_use_of_a_key_is_recorded(service: Hosted) -> None:
     with Collection(public, "wrong", service.endpoint) as other, pytest.raises(Unauthorized):
         other.get_images()
     assert last_use() == used_at
+
+
+def test_a_request_that_no_key_has_signed_waits_for_no_other(
+    service: Hosted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is refused before it could take one of the threads that look keys up."""
+
+    def fail(*_arguments: object) -> None:
+        raise AssertionError("a key is looked up")
+
+    public, _ = service.keys("unsigned")
+    monkeypatch.setattr(Tenants, "authorize", fail)
+    for keys in ((public, "wrong"), ("unknown", "wrong")):
+        with Collection(*keys, service.endpoint) as client, pytest.raises(Unauthorized):
+            client.get_images()

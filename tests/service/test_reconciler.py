@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+import pytest
 
 from snoopsync.core.backoff import Backoff
 from snoopsync.service.reconciler import Reconciler
@@ -52,6 +55,16 @@ def test_one_resync_runs_at_the_start(world: World) -> None:
         assert (service.begun, service.reconciler.is_done) == (1, True)
         assert service.shown
     world.check_mirrored()
+
+
+def test_the_end_of_a_resync_says_how_many_folders_the_service_watches(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.disk.write("a.jpg", fake_picture(1))
+    with world.running(reconcile=False) as live, caplog.at_level(logging.INFO):
+        Service(live).rest()
+    [line] = [each for each in caplog.messages if each.startswith("sync complete")]
+    assert line == "sync complete: 1 scanned, 1 added; watching 1 folder for changes"
 
 
 def test_no_resync_runs_if_everything_was_compared_before(world: World) -> None:

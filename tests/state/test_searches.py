@@ -213,6 +213,44 @@ def test_a_changed_file_that_still_matches_is_not_alerted_again(world: Duplicate
     assert world.search("b", like("a")) == []
 
 
+def test_a_picture_that_comes_back_with_the_same_bytes_is_not_alerted_again(
+    world: Duplicates,
+) -> None:
+    sent(world, "abc")
+    world.search("b", like("a"))
+    [before] = world.groups()
+    for name in "ab":
+        world.state.intents.forget(name)
+    world.searches.settle()
+    assert world.groups() == []
+    for name in "ba":
+        world.send(name)
+    assert world.search("b", like("a"), at=2.0) == []
+    assert world.search("a", like("b"), at=2.0) == []
+    [group] = world.groups()
+    assert (group.name, group.found_at) == (before.name, before.found_at)
+    # Together with a new picture, it is news.
+    assert world.search("c", like("a"), at=3.0) == [("c", "a")]
+
+
+def test_a_picture_that_comes_back_with_other_bytes_is_alerted(world: Duplicates) -> None:
+    sent(world, "ab")
+    world.search("b", like("a"))
+    world.state.intents.forget("b")
+    world.send("b", "other")
+    assert world.search("b", like("a"), at=2.0) == [("b", "a")]
+
+
+def test_a_picture_that_went_before_its_alert_is_alerted_when_it_comes_back(
+    world: Duplicates,
+) -> None:
+    sent(world, "ab")
+    world.searches.record([SearchResult(Due("b", sha("b")), Findings((like("a"),)), 1.0)])
+    world.state.intents.forget("b")
+    world.send("b")
+    assert world.search("b", like("a"), at=2.0) == [("b", "a")]
+
+
 def test_a_file_that_matches_again_after_it_did_not_is_alerted_again(world: Duplicates) -> None:
     sent(world, "ab")
     world.search("b", like("a"))

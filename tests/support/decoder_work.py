@@ -70,9 +70,9 @@ def _drip() -> None:
 
 
 def _send(message: bytes) -> None:
-    for descriptor in range(3, 10):
+    for descriptor in range(3, 10):  # one of them is the socket
         with suppress(OSError):
-            socket.socket(fileno=os.dup(descriptor)).send(message)
+            os.write(descriptor, message)
 
 
 def _attack(picture: int) -> list[str]:

@@ -20,6 +20,8 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from tests.support.authority import Certificate
+
 #: What makes a cluster fast that nobody needs after the tests.
 FAST = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
 
@@ -149,6 +151,18 @@ class Cluster:
     def promote(self) -> None:
         """Make a standby the primary."""
         self.run("pg_ctl", "promote", "-w", "-D", self.data)
+
+    def enable_tls(self, certificate: Certificate) -> None:
+        """Encrypt the connections of clients that ask for it."""
+        for source, name in ((certificate.path, "server.crt"), (certificate.key, "server.key")):
+            target = self.data / name
+            target.write_bytes(source.read_bytes())
+            target.chmod(0o600)
+            if os.geteuid() == 0 and (user := _user()) is not None:
+                os.chown(target, user.pw_uid, user.pw_gid)
+        self.execute("ALTER SYSTEM SET ssl TO on")
+        self.stop()
+        self.start()
 
     def execute(self, statement: str, database: str = "postgres") -> None:
         """Run a statement as the superuser."""

@@ -14,6 +14,7 @@ from snoopsync.core.bulk_guard import WINDOW_SECONDS
 from snoopsync.core.model import File, Fingerprint, RelPath
 from snoopsync.core.planner import Add, Cause, Delete, Refresh, Update
 from snoopsync.state.database import Database
+from snoopsync.state.folders import FolderRow
 from snoopsync.state.images import State
 from snoopsync.state.intents import Sent
 from snoopsync.sync.deletion_guard import Cleared, DeletionGuard, FolderView, Verdict
@@ -88,6 +89,11 @@ class Folder:
         moved = self.rel_paths[:count]
         self.state.deletions.approve_moved([(self.id_of(each), sha256) for each in moved])
         return moved
+
+    def bring_back(self, rel_paths: Iterable[RelPath]) -> None:
+        """The same files are found again."""
+        found = [Refresh(each, self.id_of(each), file()) for each in rel_paths]
+        self.state.intents.apply(found, NOW)
 
     def tell(self, now: float = NOW, *, is_last: bool = False) -> None:
         """Log what is held."""
@@ -489,6 +495,30 @@ def test_held_deletions_survive_a_restart(folder_of: FolderOf) -> None:
     folder.delete(folder.rel_paths[:6])
     with closing(Database(folder.path, readonly=True)) as database:
         assert len(State(database).deletions.held("photos")) == 6
+
+
+def test_the_log_says_that_no_deletions_are_held_when_the_files_are_back(
+    folder_of: FolderOf, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = folder_of(40)
+    folder.state.folders.save(FolderRow("photos", b"/photos", None, None))
+    gone = folder.rel_paths[:6]
+    folder.delete(gone)
+    folder.tell()
+    folder.reopen()
+    caplog.set_level(logging.INFO, "snoopsync.deletions")
+    caplog.clear()
+    folder.bring_back(gone[:5])
+    folder.tell()
+    assert caplog.messages == []
+    folder.bring_back(gone[5:])
+    folder.tell()
+    folder.tell()
+    assert caplog.messages == ["folder photos: no deletions are held any more"]
+    folder.delete(gone)
+    folder.bring_back(gone)
+    folder.tell()
+    assert len(caplog.messages) == 1, "the log did not say that deletions are held"
 
 
 def counted(caplog: pytest.LogCaptureFixture) -> list[int]:

@@ -6,6 +6,9 @@ import { keptOf } from "./decide.js";
 
 const MOST_TILES = 5;
 
+/** So many pictures of a group can be picked with a digit. */
+export const MOST_KEYS = 9;
+
 /** Returns the thumbnail of an image, or words where no picture can be shown. */
 export function thumbnail(image, { eager = false } = {}) {
   if (!image.thumb) return make("span", { className: "no-thumb" }, absence(image));

@@ -1,6 +1,6 @@
 // The view of one group: the stage, the strip of its pictures, what differs, and the decision.
 
-import { ordered, thumbnail } from "./card.js";
+import { MOST_KEYS, ordered, thumbnail } from "./card.js";
 import { countMarked, keptOf } from "./decide.js";
 import { differences } from "./differences.js";
 import { byId, make } from "./dom.js";
@@ -8,7 +8,6 @@ import { bytes, count, nameOf, pixels, reasonWords, relation } from "./format.js
 import { preload } from "./pane.js";
 import { Stage } from "./stage.js";
 
-const MOST_KEYS = 9;
 const TURNED = ["rotated", "mirrored"];
 
 export class CompareView {

@@ -2,7 +2,7 @@
 
 import { post } from "./api.js";
 import { count, decisionWords, nameOf } from "./format.js";
-import { toast, toastError } from "./toast.js";
+import { removeActions, toast, toastError } from "./toast.js";
 
 /** Events: "refused" with {group, reason}, "undone" with {groups}, "done" after each change. */
 export const decisions = new EventTarget();
@@ -60,6 +60,7 @@ function sentence(decision, group, keep) {
 /** Undoes the last decision, also one of an earlier session. */
 export function undo() {
   return inOrder(async () => {
+    removeActions();
     try {
       const answer = await post("/api/undo");
       if (!answer.undone) {

@@ -1,6 +1,6 @@
 // What differs between two images, row by row, with words for the larger, older or better one.
 
-import { bytes, dateOf, moment, nameOf, pixels, placeOf, relation } from "./format.js";
+import { bytes, dateOf, moments, nameOf, pixels, placeOf, relation } from "./format.js";
 
 /**
  * Returns the rows of the table of facts: {label, left, right, differs, leftNote, rightNote}. Rows
@@ -15,8 +15,8 @@ export function differences(left, right) {
     row("Pixels", pixels(left), pixels(right), noted(area(left), area(right), "more", "fewer")),
     row("Size", bytes(left.size_bytes), bytes(right.size_bytes), noted(left.size_bytes, right.size_bytes, "larger", "smaller")),
     row("Format", left.format?.toUpperCase(), right.format?.toUpperCase(), {}),
-    row("Taken", moment(left.taken_at), moment(right.taken_at), noted(timeOf(left.taken_at), timeOf(right.taken_at), "later", "earlier")),
-    row("Modified", moment(left.modified_at), moment(right.modified_at), noted(timeOf(left.modified_at), timeOf(right.modified_at), "newer", "older")),
+    row("Taken", ...moments(left.taken_at, right.taken_at), noted(timeOf(left.taken_at), timeOf(right.taken_at), "later", "earlier")),
+    row("Modified", ...moments(left.modified_at, right.modified_at), noted(timeOf(left.modified_at), timeOf(right.modified_at), "newer", "older")),
     row("Camera", left.camera, right.camera, {}),
   ];
   return rows.filter((each) => each.left !== null || each.right !== null);
@@ -39,7 +39,4 @@ function noted(left, right, more, less) {
   return { notes: left > right ? [more, less] : [less, more] };
 }
 
-function timeOf(time) {
-  const at = dateOf(time);
-  return at === null ? null : Math.floor(at.getTime() / 60_000);
-}
+const timeOf = (time) => dateOf(time)?.getTime() ?? null;

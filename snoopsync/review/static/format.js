@@ -24,6 +24,9 @@ const REASONS = {
   "first-path": "its path sorts first",
 };
 
+/** How much of "2020-02-02 10:00:07.250" is shown. */
+const [TO_MINUTE, TO_SECOND, TO_MILLISECOND] = [16, 19, 23];
+
 const UNITS = ["bytes", "kB", "MB", "GB", "TB"];
 
 export const kindWords = (kind) => KINDS[kind] ?? kind;
@@ -52,11 +55,22 @@ export function pixels(image) {
 }
 
 /** Returns a day and time of the person's time zone, from ISO 8601 or seconds since 1970. */
-export function moment(time) {
+export const moment = (time) => moments(time, null)[0];
+
+/** Returns two times as ``moment`` does, with as much of the second as tells them apart. */
+export function moments(one, other) {
+  const exact = [exactMoment(one), exactMoment(other)];
+  const cut = (length) => exact.map((text) => text?.slice(0, length) ?? null);
+  return [TO_MINUTE, TO_SECOND, TO_MILLISECOND].map(cut).find(([a, b]) => a !== b) ?? cut(TO_MINUTE);
+}
+
+function exactMoment(time) {
   const at = dateOf(time);
   if (at === null) return null;
-  const two = (number) => String(number).padStart(2, "0");
-  return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ${two(at.getHours())}:${two(at.getMinutes())}`;
+  const digits = (number, length = 2) => String(number).padStart(length, "0");
+  const day = [at.getFullYear(), digits(at.getMonth() + 1), digits(at.getDate())].join("-");
+  const hour = [at.getHours(), at.getMinutes(), at.getSeconds()].map((each) => digits(each)).join(":");
+  return `${day} ${hour}.${digits(at.getMilliseconds(), 3)}`;
 }
 
 export function dateOf(time) {

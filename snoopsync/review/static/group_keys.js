@@ -3,7 +3,7 @@
 const DIGITS = ["1", "2", "3", "4", "5", "6", "7", "8", "9"];
 
 /** Returns the keys of the compare view. They mean the same when the pictures are zoomed. */
-export function compareKeys(compare, { moveGroup, leaveGroup, undo }) {
+export function compareKeys(compare, { moveGroup, leaveGroup }) {
   const { stage } = compare;
   const key = (keys, words, run, more = {}) => ({ keys, words, run, ...more });
   return {
@@ -17,7 +17,6 @@ export function compareKeys(compare, { moveGroup, leaveGroup, undo }) {
       key(["d"], "not duplicates", () => compare.decide("dismiss")),
       key(["l"], "later", () => compare.decide("later")),
       key(["r"], "restore the group, to decide again", () => compare.decide("restore")),
-      key(["u"], "undo the last decision", undo),
       key(["]", "["], "next, previous picture on the right", (which) => compare.step("right", which === "]" ? 1 : -1)),
       key(["}", "{"], "next, previous picture on the left", (which) => compare.step("left", which === "}" ? 1 : -1)),
       key([" "], "show the other one in the same place", () => stage.flicker()),
@@ -42,7 +41,7 @@ function pan(stage, key) {
 }
 
 /** Returns the keys of the list. */
-export function listKeys(list, { openGroup, decide, undo, isActive }) {
+export function listKeys(list, { openGroup, decide, isActive }) {
   const key = (keys, words, run, more = {}) => ({ keys, words, run, ...more });
   const withCurrent = (run) => () => list.currentGroup && run(list.currentGroup);
   return {
@@ -58,7 +57,6 @@ export function listKeys(list, { openGroup, decide, undo, isActive }) {
       key(["d"], "not duplicates", withCurrent((group) => decide("dismiss", group))),
       key(["l"], "later", withCurrent((group) => decide("later", group))),
       key(["r"], "restore the group, to decide again", withCurrent((group) => group.state !== "open" && decide("restore", group))),
-      key(["u"], "undo the last decision", undo),
     ],
   };
 }

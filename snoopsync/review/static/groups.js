@@ -4,13 +4,13 @@ import { addressOf } from "./api.js";
 import { openBulk, watchBulk } from "./bulk.js";
 import { CompareView } from "./compare.js";
 import { compareKeys, listKeys } from "./group_keys.js";
-import { decide as send, decisions, keptOf, undo } from "./decide.js";
+import { decide as send, decisions, keptOf } from "./decide.js";
 import { byId } from "./dom.js";
 import { showFilters, watchFilters } from "./filters.js";
 import { bytes, count } from "./format.js";
 import { useKeys } from "./keys.js";
 import { GroupList } from "./list.js";
-import { checkNow, watchChanges } from "./live.js";
+import { watchChanges } from "./live.js";
 import { currentGroups, filtersOf, Queue, wholeGroup } from "./queue.js";
 import { toast, toastError } from "./toast.js";
 
@@ -20,7 +20,8 @@ const STATE_AFTER = { keep: "marked", later: "later", restore: "open" };
 
 let queue = new Queue(filtersOf(location.search));
 let listScroll = 0;
-let decided = 0;
+/** Groups that were decided since the page was opened, and not undone. */
+const decided = new Set();
 /** Groups whose decision has not been answered: the server may still list them. */
 const underWay = new Set();
 const compare = new CompareView(decide);
@@ -63,9 +64,10 @@ async function showList() {
   document.title = "Duplicates · snoopsync";
   if (!queue.groups.length) await list.loadMore();
   writeHead();
+  const chosen = list.currentGroup;
   list.redraw();
   scrollTo(0, listScroll);
-  if (list.current !== null) list.setCurrent(list.current);
+  if (chosen) list.setCurrent(chosen.group);
 }
 
 async function showGroup(id) {
@@ -102,7 +104,7 @@ async function loadDetails(group, at) {
 function placeWords(at) {
   if (at < 0) return "Not in this list";
   const number = Math.max(queue.total?.groups ?? 0, queue.groups.length);
-  const done = decided > 0 ? `, ${decided} decided` : "";
+  const done = decided.size > 0 ? `, ${decided.size} decided` : "";
   return `${(at + 1).toLocaleString("en")} of ${count(number, "group")}${done}`;
 }
 
@@ -166,7 +168,8 @@ async function decide(decision, group) {
   const isListed = queue.filters.state === "all" && at >= 0 && decision in STATE_AFTER;
   if (isListed) queue.put({ ...group, state: STATE_AFTER[decision] }, at);
   else if (queue.remove(group.group) >= 0) adjustTotal(-1, group);
-  decided += 1;
+  if (decision === "restore") decided.delete(group.group);
+  else decided.add(group.group);
   list.refresh(group.group);
   if (list.current === group.group) list.current = next?.group ?? null;
   if (compare.isOpen) {
@@ -193,14 +196,16 @@ function adjustTotal(number, group) {
 }
 
 decisions.addEventListener("refused", ({ detail }) => {
-  decided -= 1;
+  decided.delete(detail.group.group);
   putInOrder(detail.group);
   writeHead();
   list.redraw();
   bringBack([detail.group.group]);
 });
-decisions.addEventListener("undone", ({ detail }) => bringBack(detail.groups, { show: true }));
-decisions.addEventListener("done", checkNow);
+decisions.addEventListener("undone", ({ detail }) => {
+  for (const id of detail.groups) decided.delete(id);
+  bringBack(detail.groups, { show: true });
+});
 
 /** Puts groups back where they were, as they are now, and shows the first one. */
 async function bringBack(ids, { show = false } = {}) {
@@ -248,7 +253,8 @@ async function lookAgain() {
     if (!known) continue;
     if (!group || (wanted !== "all" && group.state !== wanted)) {
       if (compare.isOpen) await leaveVanished(id);
-      queue.remove(id);
+      const at = queue.remove(id);
+      if (list.current === id) list.current = (queue.groups[at] ?? queue.groups[at - 1])?.group ?? null;
       adjustTotal(-1, known);
       list.refresh(id);
     } else if (group.version !== known.version) {
@@ -316,8 +322,8 @@ watchBulk(() => {
   showAddress();
 });
 useKeys(
-  compareKeys(compare, { moveGroup, leaveGroup, undo }),
-  listKeys(list, { openGroup, decide, undo, isActive: () => !compare.isOpen }),
+  compareKeys(compare, { moveGroup, leaveGroup }),
+  listKeys(list, { openGroup, decide, isActive: () => !compare.isOpen }),
 );
 history.scrollRestoration = "manual";
 showAddress().then(() => watchChanges(lookAgain));

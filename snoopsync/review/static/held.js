@@ -39,7 +39,7 @@ function folderPanel(held) {
 }
 
 async function approve({ folder, count: number }) {
-  const words = "The files are gone from your folder already. Their images are deleted from the collection too.";
+  const words = "The files are gone from your folder already. Their images are deleted from the collection too. This cannot be undone.";
   if (!(await confirmed(`Delete ${count(number, "image")} of ${folder}?`, words, "Delete the images"))) return;
   await post("/api/held/approve", { folder });
   toast(`Approved: ${count(number, "deletion")} of ${folder}.`);
@@ -47,7 +47,7 @@ async function approve({ folder, count: number }) {
 }
 
 async function discard({ folder, count: number }) {
-  const words = "The images stay in the collection, and snoopsync forgets them. It does not list them any more.";
+  const words = "The images stay in the collection, and snoopsync forgets them. It does not list them any more. This cannot be undone.";
   if (!(await confirmed(`Keep ${count(number, "image")} of ${folder}?`, words, "Keep the images"))) return;
   await post("/api/held/discard", { folder });
   toast(`Discarded: ${count(number, "deletion")} of ${folder}.`);

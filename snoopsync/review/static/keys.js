@@ -1,5 +1,6 @@
 // The keyboard: which key does what, and the dialog that lists the keys.
 
+import { undo } from "./decide.js";
 import { byId, make, takesKeys } from "./dom.js";
 
 const NAMES = {
@@ -27,6 +28,7 @@ const general = {
   keys: [
     { keys: ["m"], words: "marked files", run: () => location.assign("/marked") },
     { keys: ["g"], words: "duplicates", run: () => location.assign("/") },
+    { keys: ["u"], words: "undo the last decision", run: undo },
     { keys: ["?"], words: "show the keys", run: showKeys },
   ],
 };

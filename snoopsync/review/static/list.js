@@ -95,6 +95,8 @@ export class GroupList {
   /** Puts the cards near the window into the page, and removes the others. */
   redraw() {
     if (!this.isShown) return;
+    // The keys decide about the first group until the person chooses another one.
+    if (!this.currentGroup) this.current = this.queue.groups[0]?.group ?? null;
     const [first, last] = this.range();
     const groups = this.queue.groups.slice(first, last);
     const wanted = new Set(groups.map((group) => group.group));
@@ -171,8 +173,7 @@ export class GroupList {
   /** Moves to the group so many places or rows further. */
   async move(step, { rows = false } = {}) {
     const places = rows ? step * (this.columns || 1) : step;
-    const at = this.queue.indexOf(this.current);
-    const wanted = at < 0 ? 0 : at + places;
+    const wanted = this.queue.indexOf(this.current) + places;
     try {
       if (wanted >= this.queue.groups.length) await this.queue.more();
     } catch (error) {

@@ -1,20 +1,22 @@
 // Asks the server every few seconds whether something has changed.
 
 import { get } from "./api.js";
+import { decisions } from "./decide.js";
 import { byId } from "./dom.js";
 
 const EVERY_MS = 2500;
 const MOST_MS = 30_000;
 
-let check = async () => {};
-
-/** Calls ``onChange`` after each change of the state, while the page is visible. */
+/**
+ * Calls ``onChange`` after each change of the state, while the page is visible. The page asks every
+ * few seconds, and after each decision.
+ */
 export function watchChanges(onChange) {
   let version = null;
   let wait = EVERY_MS;
   let timer = null;
 
-  check = async () => {
+  async function check() {
     clearTimeout(timer);
     try {
       const answer = await get("/api/changes", { since: version });
@@ -30,13 +32,11 @@ export function watchChanges(onChange) {
     }
     clearTimeout(timer);
     if (!document.hidden) timer = setTimeout(check, wait);
-  };
+  }
+  decisions.addEventListener("done", check);
   document.addEventListener("visibilitychange", () => !document.hidden && check());
   check();
 }
-
-/** Asks now, for example after a decision. */
-export const checkNow = () => check();
 
 function showMarked(number) {
   const badge = byId("marked-count");

@@ -2,7 +2,7 @@
 
 import { addressOf, get, getText, post } from "./api.js";
 import { emptyWords, thumbnail } from "./card.js";
-import { decisions, undo, undoAction } from "./decide.js";
+import { decisions, undoAction } from "./decide.js";
 import { byId, confirmed, make } from "./dom.js";
 import { bytes, count } from "./format.js";
 import { useKeys } from "./keys.js";
@@ -179,7 +179,6 @@ useKeys({
   isActive: () => true,
   keys: [
     { keys: ["c"], words: "copy the paths", run: () => byId("copy-paths").click() },
-    { keys: ["u"], words: "undo the last decision", run: undo },
     { keys: ["Escape"], words: "back to the groups", run: () => location.assign("/") },
   ],
 });

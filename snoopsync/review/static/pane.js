@@ -1,6 +1,6 @@
 // One of the two pictures on the stage: loads it at full resolution, and draws it.
 
-import { absence } from "./card.js";
+import { absence, MOST_KEYS } from "./card.js";
 import { make } from "./dom.js";
 import { bytes, nameOf, pixels } from "./format.js";
 import { fitted } from "./viewport.js";
@@ -37,7 +37,8 @@ const whole = (px) => Math.round(px * devicePixelRatio) / devicePixelRatio;
 
 function keepButton(image, at) {
   const properties = { type: "button", dataset: { pick: at }, "aria-label": `Keep ${nameOf(image)}` };
-  return make("button", { ...properties, className: "caption-button" }, "keep");
+  const number = at < MOST_KEYS ? make("kbd", {}, String(at + 1)) : null;
+  return make("button", { ...properties, className: "caption-button" }, "keep", number);
 }
 
 export class Pane {
@@ -119,8 +120,12 @@ export class Pane {
     return this.turn % 180 ? { width: height, height: width } : { width, height };
   }
 
-  /** Returns the pixels of the full picture for each pixel of the window where it just fits. */
+  /**
+   * Returns the pixels of the full picture for each pixel of the window where it just fits; 0
+   * without a picture.
+   */
   get pixelsPerPx() {
+    if (this.picture.hidden) return 0;
     const fit = fitted(this.size, this.room);
     const full = this.isFull ? 1 : (this.image?.width ?? 1) / (this.picture.naturalWidth || 1);
     return full / fit.scale;

@@ -68,7 +68,7 @@ export class Stage {
   }
 
   get isZoomed() {
-    return !this.viewport.isWhole;
+    return !this.viewport.isFit;
   }
 
   /** Zooms by a step at the middle of the pane. */
@@ -95,7 +95,7 @@ export class Stage {
     return this.panes.find(isIn) ?? this.panes[0];
   }
 
-  /** Switches between the whole picture and its full size: one pixel of it on one of the screen. */
+  /** Switches between the picture as it just fits, and its full size. */
   switchZoom() {
     const wasZoomed = this.isZoomed;
     this.viewport.reset();
@@ -103,8 +103,9 @@ export class Stage {
     this.draw();
   }
 
+  /** Returns the zoom that shows one pixel of the larger picture on one pixel of the screen. */
   get fullZoom() {
-    return Math.max(1.5, Math.max(...this.panes.map((pane) => pane.pixelsPerPx)) / devicePixelRatio);
+    return Math.max(...this.panes.map((pane) => pane.pixelsPerPx)) / devicePixelRatio || 1;
   }
 
   showWhole() {
@@ -137,6 +138,7 @@ export class Stage {
 
   draw() {
     const [left, right] = this.panes;
+    this.viewport.least = Math.min(1, this.fullZoom);
     this.viewport.clamp(left.box, left.room);
     left.draw(this.viewport);
     right.draw(this.viewport);
@@ -144,7 +146,7 @@ export class Stage {
     right.figure.style.clipPath = share ? `inset(0 0 0 ${share}%)` : "none";
     this.root.dataset.zoomed = String(this.isZoomed);
     this.root.style.setProperty("--slider", `${share}%`);
-    const percent = Math.round((100 * this.viewport.zoom * devicePixelRatio) / Math.max(...this.panes.map((pane) => pane.pixelsPerPx)));
+    const percent = Math.round((100 * this.viewport.zoom) / this.fullZoom);
     this.zoomWords.textContent = this.isZoomed ? `${percent} %` : "fit";
   }
 }

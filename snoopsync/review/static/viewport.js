@@ -3,12 +3,13 @@
 const MOST_ZOOM = 64;
 
 /**
- * The part of the pictures that is seen. ``zoom`` 1 shows the whole picture; ``x`` and ``y`` are the
- * point in the middle, as shares of the picture's width and height, so that pictures of different
- * sizes show the same part.
+ * The part of the pictures that is seen. With ``zoom`` 1 the picture just fits; ``least`` is below
+ * that for pictures whose full size is smaller. ``x`` and ``y`` are the point in the middle, as
+ * shares of the picture's width and height, so that pictures of different sizes show the same part.
  */
 export class Viewport {
   constructor() {
+    this.least = 1;
     this.reset();
   }
 
@@ -18,13 +19,14 @@ export class Viewport {
     this.y = 0.5;
   }
 
-  get isWhole() {
-    return this.zoom <= 1.001;
+  /** Returns whether the picture just fits. */
+  get isFit() {
+    return Math.abs(this.zoom - 1) < 0.001;
   }
 
   /** Zooms, keeping the point of the picture that is so many pixels off the pane's middle. */
   zoomBy(factor, box, dx = 0, dy = 0) {
-    const zoom = Math.min(MOST_ZOOM, Math.max(1, this.zoom * factor));
+    const zoom = Math.min(MOST_ZOOM, Math.max(this.least, this.zoom * factor));
     const width = box.width * this.zoom;
     const height = box.height * this.zoom;
     this.x += dx / width - dx / ((width * zoom) / this.zoom);

@@ -12,6 +12,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import ConnectionPool, PoolTimeout
 
+from snoopsync.core.addresses import is_loopback
 from snoopsync.core.errors import SnoopsyncError, Unavailable, Unwritable
 from snoopsync.storage.postgres.schema import VERSION, grant_rights, prepare_tables, upgrade_tables
 from snoopsync.storage.postgres.url import describe_database
@@ -20,7 +21,10 @@ from snoopsync.storage.postgres.url import describe_database
 MOST_CONNECTIONS = 24
 
 #: How long a request waits for a connection. Then the client gets a 503 and sends it again.
-_WAIT_SECONDS = 5.0
+_WAIT_SECONDS = 3.0
+
+#: How long others then get a 503 at once: while the database is away, all threads would wait.
+_AWAY_SECONDS = 1.0
 
 #: What a client can set in the address. These are for addresses that do not.
 _DEFAULTS: dict[str, Any] = {
@@ -77,6 +81,7 @@ class Pool:
         self._lock = threading.Lock()
         self._history = ""
         self._history_began = 0.0
+        self._away_until = 0.0
         options = {name: value for name, value in _DEFAULTS.items() if name not in given}
         with (
             translated(self.description),
@@ -84,6 +89,8 @@ class Pool:
         ):
             _require_version(connection, self.description)
             prepare_tables(connection, self.description)
+            #: What is unsafe about the connections, for people.
+            self.warning = _warning(connection, self.description)
         self._pool = ConnectionPool(
             url,
             kwargs={"autocommit": True, **options},
@@ -130,8 +137,15 @@ class Pool:
     def connection(self) -> Iterator[psycopg.Connection]:
         """A connection, in autocommit mode, during the ``with`` block. Raises ``Unavailable`` if
         there is none, and translates the errors of PostgreSQL."""
-        with translated(self.description), self._pool.connection() as connection:
-            yield connection
+        with translated(self.description):
+            if time.monotonic() < self._away_until:
+                raise PoolTimeout
+            try:
+                with self._pool.connection() as connection:
+                    yield connection
+            except PoolTimeout:
+                self._away_until = time.monotonic() + _AWAY_SECONDS
+                raise
 
     @contextmanager
     def transaction(self) -> Iterator[psycopg.Connection]:
@@ -172,6 +186,17 @@ def upgrade_database(url: str, role: str | None) -> str:
     if before == VERSION:
         return f"the tables of {description} have version {VERSION} already"
     return f"the tables of {description} have version {VERSION} now"
+
+
+def _warning(connection: psycopg.Connection, description: str) -> str | None:
+    # The host of a socket of this machine is its directory.
+    host = connection.info.host
+    if connection.pgconn.ssl_in_use or host.startswith("/") or is_loopback(host):
+        return None
+    return (
+        f"the connection to {description} is not encrypted: others on the network can read and"
+        " change it. Add sslmode=verify-full to the address"
+    )
 
 
 def _require_version(connection: psycopg.Connection, description: str) -> None:

@@ -45,6 +45,11 @@ class PostgresHosting:
         """The address of the database, without user and password."""
         return self._pool.description
 
+    @property
+    def warning(self) -> str | None:
+        """Whether others on the network can read what the node and the database send."""
+        return self._pool.warning
+
     def close(self) -> None:
         """Close all connections."""
         self._pool.close()

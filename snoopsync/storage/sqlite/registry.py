@@ -80,6 +80,11 @@ class SqliteHosting:
         """The path of the directory."""
         return str(self._data)
 
+    @property
+    def warning(self) -> None:
+        """Nothing: only this user can read the directory."""
+        return
+
     def close(self) -> None:
         """Close the registry."""
         with self._lock:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -39,7 +41,7 @@ def two_groups(archive: Archive) -> None:
 def open_first(window: Browser) -> None:
     """Open the first group, and wait for its pictures at full resolution."""
     window.see(".card")
-    window.press("j", Keys.ENTER)
+    window.press(Keys.ENTER)
     until_loaded(window)
 
 
@@ -94,6 +96,27 @@ def test_differences_are_marked_and_the_one_to_keep_has_a_reason(opened: Browser
     assert "Format" not in marked
     kinds = " ".join(opened.texts(".strip-words"))
     assert "re-encoded · rank" in kinds and "mirrored · rank" in kinds
+
+
+@pytest.mark.parametrize(
+    ("later_seconds", "shown"),
+    [(90, "2020-02-02 10:01"), (7, "2020-02-02 10:00:07"), (0.25, "2020-02-02 10:00:00.250")],
+)
+def test_times_are_shown_as_exactly_as_it_takes_to_tell_them_apart(
+    window: Browser, archive: Archive, open_review: OpenReview, later_seconds: float, shown: str
+) -> None:
+    original = archive.original("beach.jpg", 1, 300)
+    copy = archive.copy("copy of beach.jpg", original)
+    modified = datetime(2020, 2, 2, 10).timestamp()  # noqa: DTZ001 - the page shows local time
+    os.utime(original, (modified, modified))
+    os.utime(copy, (modified + later_seconds, modified + later_seconds))
+    archive.resync()
+    open_review()
+    open_first(window)
+    window.until_text("#advice", "it is the older one")
+    window.until_text("#facts [data-side=right]", shown)
+    row = window.text("#facts tr.differs")
+    assert "older" in row and "newer" in row
 
 
 def test_the_space_bar_switches_between_the_pictures_in_one_place(opened: Browser) -> None:
@@ -228,6 +251,35 @@ def test_full_size_shows_one_pixel_of_the_picture_on_one_of_the_screen(opened: B
     assert opened.text("#zoom-words") == "fit"
 
 
+@pytest.mark.parametrize("width", [300, 600], ids=["smaller", "nearly fits"])
+def test_full_size_is_exact_for_a_picture_that_is_smaller_or_nearly_fits(
+    window: Browser, archive: Archive, open_review: OpenReview, width: int
+) -> None:
+    archive.copy("copy.jpg", archive.original("picture.jpg", 1, width))
+    archive.resync()
+    open_review()
+    open_first(window)
+    window.press("z")
+    drawn = "document.querySelector('[data-side=left] img').getBoundingClientRect().width"
+    assert window.run(f"return {drawn}") == pytest.approx(width, abs=1)
+    assert window.text("#zoom-words") == "100 %"
+    window.press("z")
+    assert window.text("#zoom-words") == "fit"
+
+
+def test_a_small_picture_is_zoomed_out_to_its_full_size_and_no_further(
+    window: Browser, archive: Archive, open_review: OpenReview
+) -> None:
+    archive.copy("copy.jpg", archive.original("picture.jpg", 1, 300))
+    archive.resync()
+    open_review()
+    open_first(window)
+    window.press(*"-----")
+    assert window.text("#zoom-words") == "100 %"
+    window.press(*"+++++")
+    assert window.run(f"return {MIDDLES}")[0][2] > 1
+
+
 def test_arrow_keys_go_to_the_next_group_also_when_zoomed(opened: Browser) -> None:
     opened.until_text("#compare-summary", "1 of 2 groups")
     opened.press("z", Keys.ARROW_RIGHT)
@@ -273,7 +325,7 @@ def test_an_image_of_another_machine_has_a_label_and_no_picture(
     two.ok("resync")
     open_review(installation=two)
     window.until_text(".card .no-thumb", "On another machine")
-    window.press("j", Keys.ENTER)
+    window.press(Keys.ENTER)
     window.until_text(".pane[data-side=left] figcaption", "two.jpg")
     window.until_text(".pane[data-side=right] .no-picture", "On another machine")
     window.until_text(".pane[data-side=right] figcaption", "one.")

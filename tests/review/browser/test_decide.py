@@ -39,7 +39,7 @@ def opened(window: Browser, archive: Archive, open_review: OpenReview) -> Browse
     three_groups(archive)
     open_review()
     window.until_count(".card", 3)
-    window.press("j", Keys.ENTER)
+    window.press(Keys.ENTER)
     until_comparing(window, "large.jpg")
     return window
 
@@ -89,7 +89,7 @@ def test_later_moves_a_group_to_a_list_of_its_own(opened: Browser) -> None:
     opened.choose("[name=state]", "later")
     opened.until_count(".card", 1)
     assert opened.texts(".card h2") == ["large.jpg"]
-    opened.press("j", Keys.ENTER)
+    opened.press(Keys.ENTER)
     until_comparing(opened, "large.jpg")
     opened.press("r")
     opened.until_text("#list-end", "Nothing is left for later")
@@ -112,6 +112,25 @@ def test_each_decision_is_undone_with_a_key_and_its_group_is_shown_again(
     assert len(open_groups(archive)) == 3
 
 
+def test_the_message_of_an_undone_decision_no_longer_offers_to_undo_it(opened: Browser) -> None:
+    opened.press("d")
+    opened.until_text(".toast", "Not duplicates")
+    opened.press("u")
+    opened.until_text(".toast", "Undone: not duplicates.")
+    assert opened.count(".toast button") == 0
+
+
+def test_an_undone_decision_no_longer_counts_as_decided(opened: Browser) -> None:
+    opened.press("d")
+    opened.until_text("#compare-summary", "1 of 2 groups, 1 decided")
+    opened.press("l")
+    opened.until_text("#compare-summary", "1 of 1 group, 2 decided")
+    opened.press("u")
+    opened.until_text("#compare-summary", "1 of 2 groups, 1 decided")
+    opened.press("u")
+    opened.until("!document.querySelector('#compare-summary').innerText.includes('decided')")
+
+
 def test_several_decisions_are_undone_one_after_the_other_also_after_a_restart(
     opened: Browser, open_review: OpenReview
 ) -> None:
@@ -130,6 +149,25 @@ def test_several_decisions_are_undone_one_after_the_other_also_after_a_restart(
     opened.until_text(".toast", "Nothing to undo")
 
 
+@pytest.mark.parametrize("path", ["/", "/marked", "/held", "/failed", "/search", "/overview"])
+def test_every_page_lists_the_key_that_undoes_the_last_decision(
+    opened: Browser, archive: Archive, path: str
+) -> None:
+    opened.press("x")
+    opened.until_text("#marked-count", "1")
+    opened.run("location.assign(arguments[0])", path)
+    opened.until("location.pathname === arguments[0]", path)
+    opened.until_text("#marked-count", "1")
+    opened.press("?")
+    everywhere = "[...document.querySelectorAll('#keys-list section')].at(-1).innerText"
+    assert "undo the last decision" in opened.until(everywhere)
+    opened.press(Keys.ESCAPE)
+    opened.until_gone("#keys-dialog")
+    opened.press("u")
+    opened.until_text(".toast", "Undone: keep one, mark the others.")
+    opened.until("document.querySelector('#marked-count').hidden")
+
+
 def test_a_dismissed_group_can_be_restored(opened: Browser, archive: Archive) -> None:
     opened.press("d")
     until_comparing(opened, "medium.jpg")
@@ -138,7 +176,7 @@ def test_a_dismissed_group_can_be_restored(opened: Browser, archive: Archive) ->
     opened.until_count(".card", 2)
     opened.choose("[name=state]", "dismissed")
     opened.until_count(".card", 1)
-    opened.press("j", Keys.ENTER)
+    opened.press(Keys.ENTER)
     opened.click("[data-decision=restore]")
     opened.until_text("#list-end", "Nothing was dismissed")
     opened.until_text(".toast", "to be decided again")
@@ -156,13 +194,29 @@ def test_all_groups_are_decided_with_the_keyboard_alone(opened: Browser, archive
     assert open_groups(archive) == ["large.jpg", "small.jpg"]
 
 
+def test_the_keys_decide_about_the_first_group_until_another_one_is_chosen(
+    window: Browser, archive: Archive, open_review: OpenReview
+) -> None:
+    three_groups(archive)
+    open_review()
+    window.until_text(".card.current h2", "large.jpg")
+    window.press(Keys.ENTER)
+    until_comparing(window, "large.jpg")
+    window.press(Keys.ESCAPE)
+    window.see(".card")
+    window.choose("[name=sort]", "found")
+    window.until_text(".card.current h2", window.text(".card h2"))
+    window.press("x")
+    window.until_text("#marked-count", "1")
+
+
 def test_the_list_has_the_same_keys(
     window: Browser, archive: Archive, open_review: OpenReview
 ) -> None:
     three_groups(archive)
     open_review()
     window.until_count(".card", 3)
-    window.press("j", "j")
+    window.press("j")
     window.until_text(".card.current h2", "medium.jpg")
     window.press("d")
     window.until_count(".card", 2)
@@ -179,7 +233,7 @@ def test_the_list_of_all_groups_still_shows_a_decided_one(
     three_groups(archive)
     open_review("/?state=all")
     window.until_count(".card", 3)
-    window.press("j", "l")
+    window.press("l")
     window.until_text(".card-words", "Later")
     window.until_text(".toast", "Moved to the list for later")
     window.press("x")
@@ -279,11 +333,13 @@ def test_a_group_without_a_suggestion_asks_for_a_pick(
     archive.resync()
     open_review()
     window.see(".card")
-    window.press("j", Keys.ENTER)
-    window.until_text("#advice", "Pick the one to keep")
+    window.press(Keys.ENTER)
+    window.until_text("#advice", "press its number")
     window.press("x")
+    window.press(window.text(".pane[data-side=right] figcaption kbd"))
+    window.until_text("#advice", "You picked equal 2.jpg")
     window.click(".pane[data-side=right] figcaption button")
-    window.until_text("#advice", "You picked")
+    window.until_text("#advice", "You picked equal 1.jpg")
     window.press("x")
     window.until_text("#list-end", "No duplicates to decide")
 
@@ -295,7 +351,7 @@ def test_a_kept_group_is_taken_back_from_the_marked_ones(opened: Browser) -> Non
     opened.until_count(".card", 2)
     opened.choose("[name=state]", "marked")
     opened.until_count(".card", 1)
-    opened.press("j", Keys.ENTER)
+    opened.press(Keys.ENTER)
     opened.until_text("#advice", "on the marked list")
     opened.press("r")
     opened.until("document.querySelector('#marked-count').hidden")

@@ -44,14 +44,14 @@ def test_a_group_whose_file_is_removed_elsewhere_leaves_the_list(
 ) -> None:
     (archive.installation.pictures / "copy of large.jpg").unlink()
     listed.until_count(".card", 1)
-    listed.until_text(".card h2", "small.jpg")
+    listed.until_text(".card.current h2", "small.jpg")
     listed.until_text("#list-summary", "1 group")
 
 
 def test_while_a_vanished_group_is_compared_the_next_one_is_shown(
     listed: Browser, archive: Archive
 ) -> None:
-    listed.press("j", Keys.ENTER)
+    listed.press(Keys.ENTER)
     listed.until_text(".pane[data-side=left] figcaption", "large.jpg")
     (archive.installation.pictures / "copy of large.jpg").unlink()
     listed.until_text(".pane[data-side=left] figcaption", "small.jpg")
@@ -65,7 +65,7 @@ def test_a_new_group_appears(listed: Browser, archive: Archive) -> None:
 
 
 def test_a_decision_goes_to_the_running_service(listed: Browser, archive: Archive) -> None:
-    listed.press("j", "d")
+    listed.press("d")
     listed.until_text(".toast", "Not duplicates")
     listed.until_count(".card", 1)
     assert len(archive.groups()) == 1
@@ -81,7 +81,7 @@ def test_a_page_whose_server_has_stopped_says_so(
     window.driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": [f"{page.address}/api/*"]})
     try:
         window.until("document.body.classList.contains('offline')")
-        window.press("j", "d")
+        window.press("d")
         window.until_text(".toast.error", "does not answer")
         window.until_count(".card", 2)
     finally:

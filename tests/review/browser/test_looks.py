@@ -70,8 +70,7 @@ def messy(archive: Archive) -> None:
 
 
 def open_compare(window: Browser) -> None:
-    window.see(".card")
-    window.press("j", Keys.ENTER)
+    window.click(".card .mosaic")
     window.until_count(".pane[data-loaded=full]", 2)
 
 

@@ -27,7 +27,7 @@ def marked(
         {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]},
     )
     window.until_count(".card", 2)
-    window.press("j", Keys.ENTER)
+    window.press(Keys.ENTER)
     window.see("#compare-view")
     window.press("x", "x")
     window.until_text("#marked-count", "2")

@@ -56,7 +56,7 @@ def test_the_list_and_the_compare_view_show_every_name_as_text(
     )
     assert set(titles) == {printable(name.replace(b"/", b"")) for name in NAMES}
     assert_harmless(window)
-    window.press("j", Keys.ENTER)
+    window.press(Keys.ENTER)
     for place in range(1, len(NAMES) + 1):
         window.until_text("#compare-summary", f"{place} of {len(NAMES)} groups")
         name = window.run(

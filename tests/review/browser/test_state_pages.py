@@ -44,6 +44,7 @@ def test_held_deletions_are_shown_and_approved(
     window.until_text("#folders .card", "11.jpg")
     window.click("#folders .button.primary")
     window.until_text("dialog[open]", "Delete 10 images of pictures?")
+    window.until_text("dialog[open]", "This cannot be undone.")
     window.click("dialog[open] button[value=confirm]")
     window.until_text("#list-end", "No deletion is held")
     assert not window.texts("#lead")

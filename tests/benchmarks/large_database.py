@@ -27,7 +27,7 @@ from snoopsync.storage.images import ImageStore
 from snoopsync.storage.sqlite.registry import collection_path
 from tests.benchmarks.installation import ENVIRONMENT
 from tests.benchmarks.large import COLUMNS, features, fill_sqlite, rows
-from tests.benchmarks.measuring import percentile, ratio, table
+from tests.benchmarks.measuring import percentile, processor_seconds, ratio, table
 from tests.support.postgres import Cluster, running_cluster
 
 _MEBIBYTE = 1024 * 1024
@@ -50,6 +50,7 @@ class Engine:
     load_seconds: float
     disk_bytes: int
     start_seconds: float = 0.0
+    start_processor_seconds: float = 0.0
     memory_bytes: int = 0
     seconds: dict[str, list[float]] = field(default_factory=dict)
 
@@ -60,6 +61,7 @@ class Engine:
             self.name,
             f"{self.load_seconds:.0f}",
             f"{self.start_seconds:.1f}",
+            f"{self.start_processor_seconds:.1f}",
             *_milliseconds(searches, 50, 95),
             *(_milliseconds(self.seconds[call], 50)[0] for call in _Node.CHANGES),
             f"{self.memory_bytes / _MEBIBYTE:.0f}",
@@ -80,12 +82,16 @@ def measure(root: Path, pictures: int) -> None:
         nodes = [stack.enter_context(_process(engine)) for engine in engines]
         for engine, node in zip(engines, nodes, strict=True):
             engine.start_seconds = _ask(node, "start")
+            engine.start_processor_seconds = processor_seconds(node.pid)
             engine.memory_bytes = psutil.Process(node.pid).memory_info().rss
         for call, count in (("search", _SEARCHES), ("add", _CHANGES), ("remove", _CHANGES)):
             for _ in range(count):
                 for engine, node in zip(engines, nodes, strict=True):
                     engine.seconds.setdefault(call, []).append(_ask(node, call))
-        head = ("", "load s", "start s", "search ms", "p95", "add ms", "delete ms", "MiB", "disk")
+        head = (
+            *("", "load s", "start s", "CPU s", "search ms", "p95", "add ms", "delete ms"),
+            *("memory MiB", "disk MiB"),
+        )
         title = f"{pictures} pictures; load {os.getloadavg()[0]:.1f}"
         table(title, head, [engine.row() for engine in engines])
         own, baseline = (engine.seconds["search"] for engine in reversed(engines))

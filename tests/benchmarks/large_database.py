@@ -100,9 +100,7 @@ def measure(root: Path, pictures: int) -> None:
         for node in (nodes[1], other):
             _send(node, "burst")
         counts = [_answer(node) for node in (nodes[1], other)]
-        print(
-            f"two nodes add {sum(counts) / _BURST_SECONDS:.0f} images a second, one after another"
-        )
+        print(f"two nodes add {sum(counts) / _BURST_SECONDS:.0f} images a second")
 
 
 def _sqlite(data: Path, pictures: int) -> Engine:

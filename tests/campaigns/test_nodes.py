@@ -7,7 +7,7 @@ import pytest
 from tests.campaigns.nodes.campaign import FAULTS, run, why_not
 
 SEED = 7
-SECONDS = 6.0
+SECONDS = 5.0
 SAMPLES = 15
 
 

@@ -15,7 +15,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=30.0, help="of work for each fault")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
-        "--samples", type=int, default=500, help="images that are searched for after each fault"
+        "--samples", type=int, default=100, help="images that are searched for after each fault"
     )
     names = [fault.__name__ for fault in FAULTS]
     parser.add_argument("--only", choices=names, help="this fault only")

@@ -25,21 +25,23 @@ _SEEN_BY_BALANCER_SECONDS = 2.0
 MOST_PAUSE_SECONDS = 15.0
 
 
-def nothing(_site: Site, rest: Rest) -> None:
+def nothing(_site: Site, rest: Rest) -> str:
     """Nothing is killed, for comparison."""
     rest(1.0)
+    return "nothing"
 
 
-def kill_a_node(site: Site, rest: Rest) -> None:
+def kill_a_node(site: Site, rest: Rest) -> str:
     """kill -9 of a node, which is started again later."""
     rest(0.2)
     site.nodes[0].kill()
     rest(0.3)
     site.nodes[0].start()
     rest(0.5)
+    return "kill -9 of a node"
 
 
-def rolling_restart(site: Site, rest: Rest) -> None:
+def rolling_restart(site: Site, rest: Rest) -> str:
     """SIGTERM to one node after the other, as for an upgrade."""
     rest(0.1)
     for node in site.nodes:
@@ -47,32 +49,39 @@ def rolling_restart(site: Site, rest: Rest) -> None:
         node.start()
         time.sleep(_SEEN_BY_BALANCER_SECONDS)
     rest(0.1)
+    return "rolling restart by SIGTERM"
 
 
-def kill_postgresql(site: Site, rest: Rest) -> None:
+def kill_postgresql(site: Site, rest: Rest) -> str:
     """kill -9 of all processes of PostgreSQL, which is started again a second later."""
     rest(0.2)
+    began = time.monotonic()
     site.primary.kill()
     time.sleep(1.0)
     site.primary.start()
+    away = time.monotonic() - began
     rest(0.7)
+    return f"kill -9 of PostgreSQL (away for {away:.1f} s)"
 
 
-def fail_over(site: Site, rest: Rest) -> None:
+def fail_over(site: Site, rest: Rest) -> str:
     """kill -9 of the primary. Its synchronous standby is promoted."""
     rest(0.2)
+    began = time.monotonic()
     site.primary.kill()
     site.standby.promote()
+    away = time.monotonic() - began
     rest(0.8)
+    return f"failover to the standby (promoted after {away:.1f} s)"
 
 
-#: The last one ends the primary for good.
+#: Each returns what happened, for people. The last one ends the primary for good.
 FAULTS = (nothing, kill_a_node, rolling_restart, kill_postgresql, fail_over)
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What came of one fault. ``retrying`` clients, and the ``plain`` one, which does not retry."""
+    """What came of one fault: of the clients with retries, and of the one without."""
 
     name: str
     seconds: float
@@ -92,7 +101,7 @@ class Row:
         changes = self.retrying.changes + self.plain.changes
         errors = ", ".join(f"{count} x {name}" for name, count in self.plain.errors.most_common())
         return (
-            self.name.replace("_", " "),
+            self.name,
             str(answered),
             f"{changes / self.seconds:.0f}",
             str(len(self.lost)),
@@ -126,7 +135,7 @@ class Report:
     def table(self) -> str:
         """In Markdown."""
         head = (
-            *("while", "answered", "changes/s", "lost", "stale", "errors with retries"),
+            *("during", "answered", "changes/s", "lost", "stale", "errors with retries"),
             *("errors without retries", "longest pause s", "slowest call s"),
         )
         rows = (head, tuple("---" for _ in head), *(row.cells() for row in self.rows))
@@ -157,17 +166,21 @@ def run(seed: int, seconds: float, samples: int, only: str | None = None) -> Rep
 
 
 def _phase(
-    site: Site, fault: Callable[[Site, Rest], None], clients: list[Client], seconds: float
+    site: Site, fault: Callable[[Site, Rest], str], clients: list[Client], seconds: float
 ) -> Row:
+    name = ""
+
     def act(broken: threading.Event) -> None:
+        nonlocal name
+
         def rest(share: float) -> None:
             broken.wait(share * seconds)
 
-        fault(site, rest)
+        name = fault(site, rest)
 
     began = time.monotonic()
     plain, *others = all_work(clients, act)
     retrying = Answers()
     for each in others:
         retrying.add(each)
-    return Row(fault.__name__, time.monotonic() - began, retrying, plain, [])
+    return Row(name, time.monotonic() - began, retrying, plain, [])

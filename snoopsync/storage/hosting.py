@@ -24,10 +24,11 @@ _LONGEST_NAME = 100
 
 @dataclass(frozen=True, slots=True)
 class HostedCollection:
-    """A collection of a service."""
+    """A collection of a service. ``created_at`` is Unix seconds."""
 
     collection_id: str
     name: str
+    created_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,12 @@ class Hosting(Protocol):
     def collections(self) -> Sequence[HostedCollection]:
         """All collections, by name."""
         ...
+
+    def restore_collection(self, hosted: HostedCollection) -> None:
+        """Create a collection as it is in another storage, unless it exists."""
+
+    def restore_key(self, key: Key) -> None:
+        """Store a key as it is in another storage, also if it exists already."""
 
     def images(self, hosted: HostedCollection) -> ImageStore:
         """The images of this collection. The caller closes the store."""

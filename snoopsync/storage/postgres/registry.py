@@ -125,7 +125,8 @@ class PostgresHosting:
             return None
         with self._pool.connection() as connection:
             row = connection.execute(
-                "SELECT id, name FROM key JOIN collection ON id = collection_id"
+                "SELECT id, name, collection.created_at"
+                " FROM key JOIN collection ON id = collection_id"
                 " WHERE public_key = %s AND revoked_at IS NULL",
                 (public_key,),
             ).fetchone()
@@ -135,9 +136,33 @@ class PostgresHosting:
         """As in ``Hosting``."""
         with self._pool.connection() as connection:
             rows = connection.execute(
-                'SELECT id, name FROM collection ORDER BY name COLLATE "C"'
+                'SELECT id, name, created_at FROM collection ORDER BY name COLLATE "C"'
             ).fetchall()
         return [HostedCollection(*row) for row in rows]
+
+    def restore_collection(self, hosted: HostedCollection) -> None:
+        """As in ``Hosting``."""
+        with self._pool.connection() as connection:
+            connection.execute(
+                "INSERT INTO collection (id, name, created_at) VALUES (%s, %s, %s)"
+                " ON CONFLICT (id) DO NOTHING",
+                (hosted.collection_id, hosted.name, hosted.created_at),
+            )
+
+    def restore_key(self, key: Key) -> None:
+        """As in ``Hosting``."""
+        with self._pool.connection() as connection:
+            connection.execute(
+                "INSERT INTO key"
+                " (public_key, collection_id, created_at, revoked_at, label, last_used_at)"
+                " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (public_key) DO UPDATE"
+                " SET (revoked_at, label, last_used_at) ="
+                " (excluded.revoked_at, excluded.label, excluded.last_used_at)",
+                (
+                    *(key.public_key, key.collection_id, key.created_at),
+                    *(key.revoked_at, key.label, key.last_used_at),
+                ),
+            )
 
     def images(self, hosted: HostedCollection) -> ImageStore:
         """The images of this collection."""

@@ -157,7 +157,8 @@ class SqliteHosting:
         """Return the collection of this key, or ``None`` for an unknown or revoked key."""
         with self._looking() as connection:
             row = connection.execute(
-                "SELECT id, name FROM key JOIN collection ON id = collection_id"
+                "SELECT id, name, collection.created_at"
+                " FROM key JOIN collection ON id = collection_id"
                 " WHERE public_key = ? AND revoked_at IS NULL",
                 (public_key,),
             ).fetchone()
@@ -166,8 +167,31 @@ class SqliteHosting:
     def collections(self) -> list[HostedCollection]:
         """Return all collections, by name."""
         with self._looking() as connection:
-            rows = connection.execute("SELECT id, name FROM collection ORDER BY name").fetchall()
+            rows = connection.execute(
+                "SELECT id, name, created_at FROM collection ORDER BY name"
+            ).fetchall()
         return [HostedCollection(*row) for row in rows]
+
+    def restore_collection(self, hosted: HostedCollection) -> None:
+        """As in ``Hosting``."""
+        with self._changing() as connection:
+            connection.execute(
+                "INSERT INTO collection VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING",
+                (hosted.collection_id, hosted.name, hosted.created_at),
+            )
+
+    def restore_key(self, key: Key) -> None:
+        """As in ``Hosting``."""
+        with self._changing() as connection:
+            connection.execute(
+                "REPLACE INTO key"
+                " (public_key, collection_id, created_at, revoked_at, label, last_used_at)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    *(key.public_key, key.collection_id, key.created_at),
+                    *(key.revoked_at, key.label, key.last_used_at),
+                ),
+            )
 
     def images(self, hosted: HostedCollection) -> ImageStore:
         """The images of this collection, in a file of their own."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import wraps
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -92,9 +93,9 @@ def _location(data: Path, database: str | None, master_key: Path | None) -> Loca
     return Location(data, database, master_key)
 
 
-def _address(_context: click.Context, _option: click.Parameter, text: str) -> Address:
+def _address(_context: click.Context, _option: click.Parameter, text: str | None) -> Address | None:
     try:
-        return Address.parse(text, lowest_port=0)
+        return None if text is None else Address.parse(text, lowest_port=0)
     except ValueError:
         raise click.BadParameter(f"{text!r} is not HOST:PORT") from None
 
@@ -126,6 +127,12 @@ def _address(_context: click.Context, _option: click.Parameter, text: str) -> Ad
     show_default="the number of cores plus one",
     help="The number of processes that decode pictures.",
 )
+@click.option(
+    "--metrics",
+    callback=_address,
+    metavar="HOST:PORT",
+    help="Serve metrics for Prometheus on this address, without keys.",
+)
 @click.pass_context
 def serve(
     click_context: click.Context,
@@ -134,6 +141,7 @@ def serve(
     certificate: Path | None,
     key: Path | None,
     workers: int,
+    metrics: Address | None,
 ) -> Exit:
     """Host collections for other machines until stopped.
 
@@ -148,6 +156,8 @@ def serve(
     context: Context = click_context.obj
     _start_logging(context)
     _require_extra()
+    if metrics is not None:
+        _require_metrics()
     if location.database is not None:
         from snoopsync.server.storage import require_postgres
 
@@ -157,7 +167,7 @@ def serve(
     from snoopsync.server.main import serve as run
 
     with logs.in_background():
-        run(location, listen, certificate=certificate, key=key, decoders=workers)
+        run(location, listen, certificate=certificate, key=key, decoders=workers, metrics=metrics)
     return Exit.OK
 
 
@@ -313,3 +323,8 @@ def _require_extra() -> None:
         import starlette  # noqa: F401
     except ImportError as error:
         raise SnoopsyncError(f"serve needs {error.name}: pip install 'snoopsync[serve]'") from None
+
+
+def _require_metrics() -> None:
+    if find_spec("prometheus_client") is None:
+        raise SnoopsyncError("--metrics needs prometheus_client: pip install 'snoopsync[metrics]'")

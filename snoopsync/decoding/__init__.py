@@ -12,7 +12,8 @@ Modules, in reading order:
 ``seccomp``   denies most system calls
 ``sandbox``   all restrictions of a decoder
 ``zygote``    the process that decoders are forked from
-``pool``      the decoder processes and their queue
+``processes`` starts, asks and ends the decoder processes
+``pool``      the queue of the decoder processes, and what is done when one dies
 ``decoders``  the entry points: extract the features of a picture, and render it
 ``work``      what a decoder runs for each picture
 ``samples``   a tiny picture for each codec

@@ -17,7 +17,7 @@ from snoopsync.decoding.layout import (
     unpack_metadata,
     unpack_rendering,
 )
-from snoopsync.decoding.pool import Pool
+from snoopsync.decoding.pool import DecoderStatistics, Pool
 from snoopsync.decoding.sandbox import DecoderLimits, Outcome
 from snoopsync.decoding.source import PictureFile
 
@@ -48,6 +48,10 @@ class Decoders:
         process."""
         outcome = self._pool.outcome
         return None if outcome is None else outcome.missing
+
+    def statistics(self) -> DecoderStatistics:
+        """The figures at this moment. Waits for nothing."""
+        return self._pool.statistics()
 
     def warm_up(self) -> Outcome:
         """Start a decoder, and return which restrictions are in force in it. Raises

@@ -11,30 +11,22 @@ import logging
 import os
 import queue
 import signal
-import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 from snoopsync.core.errors import Refused, Unavailable, Undecodable
 from snoopsync.core.events import Event, deferred_events, log_event
 from snoopsync.decoding.layout import InvalidAnswer
-from snoopsync.decoding.messages import MESSAGE_BYTES, receive_answer
-from snoopsync.decoding.sandbox import DecoderLimits, Outcome, Restriction
-from snoopsync.decoding.zygote import FAILED, FORK, KILL, NUMBER, READY, REPORT
+from snoopsync.decoding.processes import Decoder, Zygote
+from snoopsync.decoding.sandbox import DecoderLimits, Outcome
 
 log = logging.getLogger("snoopsync.decoding")
 
 #: A picture is refused after this many of its decoders died.
 _TRIES = 2
-
-#: How long the zygote may take to load the codecs, and to fork, on a slow and busy machine.
-_START_SECONDS, _FORK_SECONDS = 120.0, 30.0
 
 #: The features of a picture have a few kilobytes. A longer answer is invalid.
 _MOST_ANSWER_BYTES = 64 << 10
@@ -58,125 +50,16 @@ class _TooSlow(Exception):
     """The decoder did not answer in time."""
 
 
-@dataclass(slots=True)
-class _Decoder:
-    """One decoder process. ``done``: how many pictures it has decoded. ``owner``: its zygote."""
+@dataclass(frozen=True, slots=True)
+class DecoderStatistics:
+    """The figures of a pool. ``busy``: decoders that have a picture, of at most ``count``.
+    ``deaths``: decoders that ended unexpectedly or were killed because they took too long.
+    ``refused``: pictures that were refused."""
 
-    socket: socket.socket
-    process: int
-    owner: _Zygote
-    outcome: Outcome
-    done: int = 0
-
-    def require_idle(self) -> None:
-        """Raises ``OSError`` if the decoder has ended, or if it has sent an answer without being
-        asked, which would be mistaken for the answer about the next picture."""
-        timeout = self.socket.gettimeout()
-        self.socket.settimeout(0.0)
-        try:
-            self.socket.recv(1, socket.MSG_PEEK)
-        except BlockingIOError:
-            return
-        finally:
-            self.socket.settimeout(timeout)
-        raise ConnectionResetError
-
-    def ask(self, picture: int, question: bytes, most_bytes: int) -> bytes:
-        """The decoder's answer, of at most ``most_bytes``. Raises ``OSError``."""
-        socket.send_fds(self.socket, [question], [picture])
-        return receive_answer(self.socket, most_bytes)
-
-
-class _Zygote:
-    """The process that decoders are forked from. Not thread-safe."""
-
-    def __init__(self, work: str, limits: DecoderLimits) -> None:
-        """Starts the process, and waits until it has loaded every codec. Raises ``Unavailable``."""
-        self._wall_seconds = limits.wall_seconds
-        self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.socket.settimeout(_START_SECONDS)
-        command = (
-            # Without -P, Python would first import a module from the current directory, and any
-            # user may have created that module.
-            *(sys.executable, "-P", "-m", "snoopsync.decoding.zygote"),
-            *(str(theirs.fileno()), work, str(limits.memory_bytes), str(limits.cpu_seconds)),
-        )
-        paths = [path for path in sys.path if Path(path).is_absolute()]
-        # The environment contains no secrets. numpy must not start threads, since a fork would lose
-        # them.
-        environment = {"PYTHONPATH": os.pathsep.join(paths), "OPENBLAS_NUM_THREADS": "1"}
-        try:
-            with theirs:
-                self._process = subprocess.Popen(
-                    command,
-                    env=environment,
-                    cwd="/",
-                    pass_fds=[theirs.fileno()],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    start_new_session=True,  # so that Ctrl-C does not end the zygote
-                )
-            hello = self.socket.recv(MESSAGE_BYTES)
-        except OSError as error:
-            self.socket.close()
-            raise _cannot_start(error.strerror or str(error)) from None
-        if hello[:1] != READY:
-            self.close()
-            why = hello[1:].decode("utf-8", "replace") if hello[:1] == FAILED else "it ended"
-            raise _cannot_start(why)
-        self.socket.settimeout(_FORK_SECONDS)
-
-    @property
-    def process_id(self) -> int:
-        """The process ID."""
-        return self._process.pid
-
-    def fork(self) -> _Decoder:
-        """A fresh decoder. Raises ``OSError``."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        try:
-            ours.settimeout(_FORK_SECONDS)
-            with theirs:
-                socket.send_fds(self.socket, [FORK], [theirs.fileno()])
-            (process,) = self._reply(FORK)
-            report = ours.recv(REPORT.size)
-            if len(report) != REPORT.size:
-                raise ConnectionResetError
-            applied, refused = REPORT.unpack(report)
-            ours.settimeout(self._wall_seconds)
-        except BaseException:
-            ours.close()
-            raise
-        outcome = Outcome(Restriction(applied), Restriction(refused))
-        return _Decoder(ours, process, self, outcome)
-
-    def end(self, decoder: _Decoder) -> int | None:
-        """Kill this decoder if it is still running. Returns its exit status; ``None`` if the status
-        is unknown. Raises ``OSError`` if the zygote does not answer."""
-        decoder.socket.close()
-        self.socket.send(KILL + NUMBER.pack(decoder.process))
-        process, status = self._reply(KILL)
-        if process != decoder.process:
-            raise ConnectionResetError
-        return None if status < 0 else status
-
-    def close(self) -> None:
-        """End the zygote, which ends every decoder too. A second call does nothing."""
-        self.socket.close()
-        self.kill()
-        self._process.wait()
-
-    def kill(self) -> None:
-        """Kill the zygote without waiting for its end. Any thread may call this."""
-        self._process.kill()
-
-    def _reply(self, to: bytes) -> tuple[int, ...]:
-        """The numbers in the reply to the last request. Raises ``OSError``."""
-        reply = self.socket.recv(MESSAGE_BYTES)
-        if reply[:1] != to or len(reply) % NUMBER.size != 1:
-            raise ConnectionResetError
-        return tuple(number for (number,) in NUMBER.iter_unpack(reply[1:]))
+    count: int
+    busy: int
+    deaths: int
+    refused: int
 
 
 class Pool:
@@ -186,9 +69,13 @@ class Pool:
         """``work``: the name of the function that decoders run (see ``zygote.main``). The first
         picture, or ``warm_up``, starts the processes."""
         self.limits = limits or DecoderLimits()
+        self._count = count
         self._work = work
         self._lock = threading.Lock()
-        self._zygote: _Zygote | None = None
+        #: Statistics must not wait for ``_lock``, which is held while a decoder starts.
+        self._counting = threading.Lock()
+        self._deaths = self._refused = 0
+        self._zygote: Zygote | None = None
         self._is_closed = False
         self._trying = threading.Lock()
         #: Which restrictions are in force in the decoders; ``None`` before the first one.
@@ -196,7 +83,7 @@ class Pool:
         #: Why the last attempt to start a decoder failed; ``None`` if it succeeded.
         self._failure: str | None = None
         #: Idle decoders, and a ``None`` for each decoder that may still be forked.
-        self._slots: queue.LifoQueue[_Decoder | None] = queue.LifoQueue()
+        self._slots: queue.LifoQueue[Decoder | None] = queue.LifoQueue()
         for _ in range(count):
             self._slots.put(None)
 
@@ -205,6 +92,12 @@ class Pool:
         """The ID of the process that decoders are forked from; ``None`` if it does not run."""
         with self._lock:
             return None if self._zygote is None else self._zygote.process_id
+
+    def statistics(self) -> DecoderStatistics:
+        """The figures at this moment. Waits for nothing."""
+        with self._counting:
+            busy = max(0, self._count - self._slots.qsize())
+            return DecoderStatistics(self._count, busy, self._deaths, self._refused)
 
     def warm_up(self) -> Outcome:
         """Start a decoder, and return which restrictions are in force. Raises ``Unavailable``."""
@@ -242,16 +135,28 @@ class Pool:
         Waits for a free decoder. Raises ``Refused`` for a picture that takes too long or crashes
         its decoder, and ``Unavailable`` if no decoder can be started.
         """
+        try:
+            return self._decode(picture, question, read, most_bytes)
+        except Refused:
+            with self._counting:
+                self._refused += 1
+            raise
+
+    def _decode(
+        self, picture: int, question: bytes, read: Callable[[bytes], Result], most_bytes: int
+    ) -> Result:
         deaths = 0
         for _ in range(_MOST_RESTARTS):
             os.lseek(picture, 0, os.SEEK_SET)
             try:
                 return self._decode_once(picture, question, read, most_bytes)
             except _TooSlow:
+                self._count_death()
                 raise Undecodable(
                     f"takes longer than {self.limits.wall_seconds:.0f} s to decode", status=415
                 ) from None
             except _DecoderDied as died:
+                self._count_death()
                 if _was_signal(died.status, signal.SIGXCPU):
                     raise Undecodable(
                         f"takes more than {self.limits.cpu_seconds} s of processor time to decode",
@@ -282,6 +187,10 @@ class Pool:
                 idle.append(self._slots.get_nowait())
         for slot in idle:
             self._put_back(slot)
+
+    def _count_death(self) -> None:
+        with self._counting:
+            self._deaths += 1
 
     def _decode_once(
         self, picture: int, question: bytes, read: Callable[[bytes], Result], most_bytes: int
@@ -322,21 +231,21 @@ class Pool:
         finally:
             self._put_back(slot)
 
-    def _put_back(self, slot: _Decoder | None) -> None:
+    def _put_back(self, slot: Decoder | None) -> None:
         """Let other threads use this slot. After ``close``, its decoder is dropped."""
         if self._is_closed and slot is not None:
             slot.socket.close()
             slot = None
         self._slots.put(slot)
 
-    def _fork(self) -> _Decoder:
+    def _fork(self) -> Decoder:
         with deferred_events(), self._lock:
             for _ in range(_TRIES):
                 if self._is_closed:
                     raise Unavailable("the decoders are closed")
                 try:
                     if self._zygote is None:
-                        self._zygote = _Zygote(self._work, self.limits)
+                        self._zygote = Zygote(self._work, self.limits)
                     decoder = self._zygote.fork()
                 except Unavailable as error:
                     self._failure = error.message
@@ -371,7 +280,7 @@ class Pool:
         self._failure = message
         return Unavailable(message)
 
-    def _end(self, decoder: _Decoder) -> int | None:
+    def _end(self, decoder: Decoder) -> int | None:
         """End the decoder. Returns its exit status; ``None`` if the status is unknown."""
         with self._lock:
             try:
@@ -382,10 +291,6 @@ class Pool:
                 if self._zygote is decoder.owner:
                     self._zygote = None
                 return None
-
-
-def _cannot_start(why: str) -> Unavailable:
-    return Unavailable(f"the decoder processes cannot be started: {why}")
 
 
 def _was_signal(status: int | None, number: signal.Signals) -> bool:

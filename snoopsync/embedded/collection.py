@@ -254,6 +254,16 @@ class EmbeddedCollection:
             answer["partial"] = True
         return answer
 
+    def load_index(self) -> None:
+        """Read the codes of all images into memory, so that the first search does not have to.
+        Raises ``Unavailable``."""
+        self._similarity_search().load()
+
+    def index_size(self) -> tuple[int, int]:
+        """The number of codes in memory, and their size in bytes. Waits for nothing."""
+        search = self._search
+        return (0, 0) if search is None else (len(search), search.size_bytes)
+
     def close(self) -> None:
         """Close the store. A second call does nothing. All other methods then raise
         ``Unavailable``."""

@@ -87,9 +87,9 @@ def words_of(codes: Codes) -> Words:
     return quarters
 
 
-def empty_block() -> Words:
-    """Memory for ``BLOCK_CODES`` codes."""
-    return np.empty((_QUARTERS, BLOCK_CODES), np.uint64)
+def empty_block(codes: int) -> Words:
+    """Memory for this number of codes, at most ``BLOCK_CODES``."""
+    return np.empty((_QUARTERS, codes), np.uint64)
 
 
 class HammingSearch:

@@ -27,6 +27,11 @@ _ONE_CORE_COMPARISONS = 1_000_000
 _FIRST_CAPACITY = 256
 _GROWTH = 1.25
 
+#: The first block of a small index has this size, and is copied to a larger one when it is full. A
+#: service may have hundreds of small collections, and a whole block takes 4 MiB.
+_SMALL_BLOCK_CODES = 1024
+_BLOCK_GROWTH = 8
+
 #: The place of a code that was removed.
 _REMOVED = -1
 
@@ -98,14 +103,23 @@ class CodeIndex:
 
     def _append(self, words: Words) -> None:
         while words.size:
-            number, at = divmod(self._count, BLOCK_CODES)
-            if number == len(self._blocks):
-                self._blocks.append(empty_block())
-            part = words[:, : BLOCK_CODES - at]
+            block, at = self._block_with_room()
+            part = words[:, : block.shape[1] - at]
             taken = part.shape[1]
-            self._blocks[number][:, at : at + taken] = part
+            block[:, at : at + taken] = part
             self._count += taken
             words = words[:, taken:]
+
+    def _block_with_room(self) -> tuple[Words, int]:
+        """The block for the next code, and the column of that code."""
+        number, at = divmod(self._count, BLOCK_CODES)
+        if number == len(self._blocks):
+            self._blocks.append(empty_block(BLOCK_CODES if number else _SMALL_BLOCK_CODES))
+        elif at == self._blocks[number].shape[1]:
+            larger = empty_block(min(BLOCK_CODES, _BLOCK_GROWTH * at))
+            larger[:, :at] = self._blocks[number]
+            self._blocks[number] = larger
+        return self._blocks[number], at
 
     def _code_at(self, place: int) -> Words:
         number, at = divmod(place, BLOCK_CODES)

@@ -82,15 +82,13 @@ class SimilaritySearch:
         self._recent: OrderedDict[int, ComparablePicture] = OrderedDict()
 
     def __len__(self) -> int:
-        """The number of codes in memory."""
-        with self._lock:
-            return sum(map(len, self._indexes.values()))
+        """The number of codes in memory. Does not wait for a search, which has the lock."""
+        return sum(map(len, list(self._indexes.values())))
 
     @property
     def size_bytes(self) -> int:
-        """The size of the indexes in memory."""
-        with self._lock:
-            return sum(index.size_bytes for index in self._indexes.values())
+        """The size of the indexes in memory. Does not wait for a search, which has the lock."""
+        return sum(index.size_bytes for index in list(self._indexes.values()))
 
     def matches(self, features: Features, version: int = FEED_VERSION) -> list[SimilarImage]:
         """The images similar to this picture, most similar first. An image that another version

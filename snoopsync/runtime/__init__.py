@@ -5,6 +5,7 @@ Modules, in reading order:
 ===================  =========================================================================
 ``clock``            the clock that code receives as an argument
 ``counters``         counts of what the process did, for metrics
+``prometheus``       serves metrics for Prometheus over HTTP
 ``liveness``         whether each part of the service makes progress
 ``workers``          threads that run one job after another
 ``signals``          SIGTERM, SIGINT and SIGHUP

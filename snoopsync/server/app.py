@@ -14,7 +14,7 @@ import logging
 import time
 import traceback
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -41,6 +41,7 @@ from snoopsync.core.events import Event, log_event
 from snoopsync.runtime.systemd import SystemdNotifier
 from snoopsync.server.description import openapi
 from snoopsync.server.operations import BASE, Operation, UnknownOperation, find_operation, perform
+from snoopsync.server.request_counters import UNKNOWN_CALL, RequestCounters, call_of
 from snoopsync.server.slots import FairSlots, Slot
 from snoopsync.server.tenants import Tenants
 from snoopsync.server.uploads import RequestLimits, UploadReceiver
@@ -61,6 +62,9 @@ _STOPPING = "the service is stopping"
 #: The threads for short work: reading the registry, and writing pieces of bodies.
 _SHORT_THREADS = 8
 
+#: The pause before the indexes are loaded again if the database can't be read.
+_RELOAD_SECONDS = 2.0
+
 #: The most characters of a path in the log.
 _LOGGED_PATH_CHARACTERS = 200
 
@@ -69,9 +73,10 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class _Exchange:
-    """One request, and the key that it is authorized for (empty if it is not)."""
+    """One request, its call, and the key that it is authorized for (empty if it is not)."""
 
     request: Request
+    call: str = UNKNOWN_CALL
     public_key: str = ""
 
 
@@ -112,6 +117,9 @@ class Application:
         self._picture_pool = _WorkerPool("pictures", limits.pictures_at_once)
         self._other_pool = _WorkerPool("others", limits.requests_at_once)
         self._short_pool = _WorkerPool("short", _SHORT_THREADS)
+        self._loading_pool = _WorkerPool("loading", 1)
+        self._is_ready = False
+        self.requests = RequestCounters()
         self._unauthenticated = asyncio.Lock()
         self._health_check: asyncio.Task[None] | None = None
         self._in_progress = Counter[str]()
@@ -122,14 +130,27 @@ class Application:
         """Answer one request of the type ``http``."""
         began = time.perf_counter()
         exchange = _Exchange(Request(scope, receive))
-        response = await self._respond(exchange)
-        if not exchange.public_key:
-            # Only one unauthorized response in each iteration of the loop, so that authorized
-            # requests come first.
-            async with self._unauthenticated:
-                await asyncio.sleep(0)
-        self._log_request(exchange, response.status_code, time.perf_counter() - began)
-        await response(scope, receive, send)
+        with self.requests.in_progress():
+            response = await self._respond(exchange)
+            if not exchange.public_key:
+                # Only one unauthorized response in each iteration of the loop, so that authorized
+                # requests come first.
+                async with self._unauthenticated:
+                    await asyncio.sleep(0)
+            seconds = time.perf_counter() - began
+            self.requests.answered(exchange.call, response.status_code, seconds)
+            self._log_request(exchange, response.status_code, seconds)
+            await response(scope, receive, send)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the indexes are loaded, so that no search has to wait for that."""
+        return self._is_ready
+
+    def waiting(self) -> dict[str, int]:
+        """How many requests wait for their turn, by queue. Any thread may ask."""
+        queues = {"pictures": self._picture_pool, "others": self._other_pool}
+        return {name: pool.slots.waiting for name, pool in queues.items()}
 
     def _log_request(self, exchange: _Exchange, status: int, seconds: float) -> None:
         method = exchange.request.method
@@ -156,6 +177,7 @@ class Application:
     async def _respond(self, exchange: _Exchange) -> Response:
         try:
             operation = _operation_of(exchange.request)
+            exchange.call = call_of(operation)
             if operation.is_public:
                 return await self._public_response(operation)
             return await self._answer(operation, exchange)
@@ -217,6 +239,8 @@ class Application:
         """Answer an operation that needs no key."""
         if operation.name == "openapi.json":
             return Response(_description(), media_type="application/json")
+        if not self._is_ready:
+            raise Unavailable("the index is being loaded", status=503, retry_after=1.0)
         await self._check()
         return JSONResponse({"status": 200, "message": "OK"})
 
@@ -235,18 +259,28 @@ class Application:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Start the decoders, and send heartbeats during the ``async with`` block. Requests that
-        need no decoder are answered from the beginning."""
+        """Load the indexes, start the decoders, and send heartbeats during the ``async with``
+        block. Requests are answered from the beginning."""
         tasks = [asyncio.create_task(self._send_heartbeats()), asyncio.create_task(self._warm_up())]
         try:
             yield
         finally:
             for task in tasks:
                 task.cancel()
-            for pool in (self._picture_pool, self._other_pool, self._short_pool):
+            pools = (self._picture_pool, self._other_pool, self._short_pool, self._loading_pool)
+            for pool in pools:
                 pool.close()
 
     async def _warm_up(self) -> None:
+        while not self._is_ready:
+            try:
+                errors = await self._loading_pool.run(self._tenants.load_indexes)
+            except SnoopsyncError as error:
+                self._server_error(error)
+                await asyncio.sleep(_RELOAD_SECONDS)
+            else:
+                _log_failed(errors)
+                self._is_ready = True
         try:
             await self._run_briefly(self._tenants.warm_up)
         except SnoopsyncError as error:
@@ -293,6 +327,13 @@ class Application:
         response = _error_json(503, "the service can't do this now")
         response.headers["Retry-After"] = "2"
         return response
+
+
+def _log_failed(errors: Mapping[str, Exception]) -> None:
+    for name, error in errors.items():
+        reason = str(error) if isinstance(error, SnoopsyncError) else repr(error)
+        message = f"the index of the collection {name} can't be loaded: {reason}"
+        log_event(log, logging.ERROR, Event.HOSTING_TROUBLE, "%s", message, error=message)
 
 
 async def _wait_until_granted(slot: Slot, request: Request) -> None:

@@ -124,11 +124,18 @@ class Server:
         self._stop: asyncio.Event | None = None
         self._is_stopped = False
         self._logged_full_at = -_FULL_LOG_SECONDS
+        #: How many connections were refused because there were too many.
+        self.refused_connections = 0
 
     @property
     def has_started(self) -> bool:
         """Whether the server accepts connections."""
         return self._loop is not None
+
+    @property
+    def connections(self) -> int:
+        """The number of open connections."""
+        return len(self._clients)
 
     def stop_on_signals(self) -> None:
         """Stop on SIGTERM and SIGINT, even before ``run``. For the main thread only."""
@@ -180,6 +187,7 @@ class Server:
                 continue
             if accepted.fileno() >= self._file_limit() * 7 // 8 and not self._make_room():
                 # The kernel assigns the lowest free number, so nearly all files are in use.
+                self.refused_connections += 1
                 accepted.close()
                 await self._pause("nearly all files that the process may open are in use")
                 continue
@@ -205,6 +213,7 @@ class Server:
         state = ConnectionState(waiting_since=time.monotonic())
         client = _Client(accepted, state, is_pending=self._tls is not None)
         # A connection over the limit also gets a response to its request.
+        self.refused_connections += not has_room
         app: ASGIApp = self._app if has_room else _respond_full
         self._clients.add(client)
         client.task = asyncio.create_task(self._serve(client, app))

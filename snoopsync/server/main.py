@@ -37,9 +37,11 @@ def serve(
     certificate: Path | None = None,
     key: Path | None = None,
     decoders: int,
+    metrics: Address | None = None,
 ) -> None:
-    """Serve the collections until SIGTERM or SIGINT. Raises ``SnoopsyncError``, and
-    ``UnsafeDirectory`` if other users can write in the data directory."""
+    """Serve the collections until SIGTERM or SIGINT, and their metrics at the address ``metrics``.
+    Raises ``SnoopsyncError``, and ``UnsafeDirectory`` if other users can write in the data
+    directory."""
     systemd = SystemdNotifier(os.environ)
     _raise_file_limit()
     with ExitStack() as stack:
@@ -54,6 +56,12 @@ def serve(
         tls = None if certificate is None else http.tls_context(certificate, key)
         server = http.Server(application, tls, on_stop=systemd.stopping)
         server.stop_on_signals()
+        if metrics is not None:
+            # Imported late, because it is an extra.
+            from snoopsync.server.metrics import ServeCollector, serve_metrics
+
+            collector = ServeCollector(application, server, tenants, storage.hosting, pool)
+            stack.enter_context(closing(serve_metrics(metrics, collector)))
         _log_warnings(address, certificate, tls)
         if (warning := storage.hosting.warning) is not None:
             log_event(

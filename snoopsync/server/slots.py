@@ -22,6 +22,11 @@ class FairSlots:
         #: The waiting requests by key. The key whose turn is next comes first.
         self._waiting: OrderedDict[str, deque[Slot]] = OrderedDict()
 
+    @property
+    def waiting(self) -> int:
+        """The number of requests that wait for a slot. Any thread may ask."""
+        return sum(len(slots) for slots in list(self._waiting.values()))
+
     def request(self, key: str) -> Slot:
         """Request a slot for this key. It is granted at once if one is free, else in turn. The end
         of its ``with`` releases the slot, or cancels the request."""

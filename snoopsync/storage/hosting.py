@@ -45,6 +45,19 @@ class Key:
     last_used_at: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class PoolStatistics:
+    """The connections of this process to a database. ``size``: open connections, of at most
+    ``most``. ``in_use``: those that a request has. ``waiting``: requests that wait for one.
+    ``failed``: requests that waited in vain, since the start."""
+
+    size: int
+    most: int
+    in_use: int
+    waiting: int
+    failed: int
+
+
 class SignatureHistory(Protocol):
     """The signatures that were accepted, until their date is too old anyway."""
 
@@ -78,6 +91,16 @@ class Hosting(Protocol):
     @property
     def warning(self) -> str | None:
         """What is unsafe about the way to the database, for people; ``None`` if nothing is."""
+        ...
+
+    @property
+    def files_per_collection(self) -> int:
+        """How many files each opened ``ImageStore`` keeps open; 0 if that number is small for all
+        together."""
+        ...
+
+    def pool_statistics(self) -> PoolStatistics | None:
+        """The connections at this moment; ``None`` if the engine has no pool. Waits for nothing."""
         ...
 
     def close(self) -> None:

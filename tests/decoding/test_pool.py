@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 
 from snoopsync.core.errors import Refused, Unavailable
-from snoopsync.decoding.pool import Pool
+from snoopsync.decoding.pool import DecoderStatistics, Pool
 from snoopsync.decoding.sandbox import DecoderLimits
 from snoopsync.decoding.source import read_picture
 from tests.decoding.helpers import LIMITS, ask, processes_of
@@ -104,6 +104,28 @@ def test_an_interrupted_picture_leaves_no_answer_for_the_next_one() -> None:
         assert ask(pool, b"second") == b"second"
         _, now = processes_of(pool)
         assert {each.pid for each in before}.isdisjoint(each.pid for each in now)
+
+
+def test_the_statistics_count_deaths_and_refused_pictures() -> None:
+    with closing(Pool(2, "tests.support.decoder_work:by_its_content", LIMITS)) as pool:
+        ask(pool, b"sound")
+        assert pool.statistics() == DecoderStatistics(count=2, busy=0, deaths=0, refused=0)
+        with pytest.raises(Refused):
+            ask(pool, b"crashes")
+        assert pool.statistics() == DecoderStatistics(count=2, busy=0, deaths=2, refused=1)
+
+
+def test_the_statistics_count_busy_decoders() -> None:
+    with closing(Pool(2, "tests.support.decoder_work:by_its_content", LIMITS)) as pool:
+        during = []
+
+        def look(answer: bytes) -> bytes:
+            during.append(pool.statistics().busy)
+            return answer
+
+        with read_picture(b"sound") as picture:
+            pool.decode(picture.file.fileno(), picture.sha256, look)
+        assert (during, pool.statistics().busy) == ([1], 0)
 
 
 @pytest.mark.parametrize("content", [b"leaves", b"leaves in order"])

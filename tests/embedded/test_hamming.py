@@ -18,7 +18,8 @@ def test_four_forms_of_a_picture_take_one_pass() -> None:
 def test_the_chunks_have_every_code_once_and_each_thread_gets_some(threads: int) -> None:
     search = HammingSearch(random_codes(1, 16), RADIUS)
     count = BLOCK_CODES + 7
-    chunks = search.chunks([empty_block(), empty_block()], count, threads)
+    blocks = [empty_block(BLOCK_CODES), empty_block(BLOCK_CODES)]
+    chunks = search.chunks(blocks, count, threads)
     assert len(chunks) >= threads
     places = [start + at for start, codes in chunks for at in range(codes.shape[1])]
     assert places == list(range(count))

@@ -180,6 +180,22 @@ def test_many_codes_are_searched_block_by_block(
     assert found(codes, queries, 98) == left
 
 
+@pytest.mark.parametrize("count", [1, 1023, 1024, 1025, 8191, 8192, 8193, 65537])
+def test_a_small_index_takes_little_memory_and_grows(count: int) -> None:
+    codes = CodeIndex()
+    stored = random_codes(5, count)
+    at_once = count // 2
+    codes.add(np.arange(at_once, dtype=np.int64), stored[:at_once])
+    codes.add(np.arange(at_once, count, dtype=np.int64), stored[at_once:])
+    assert codes.size_bytes < max(64 << 10, 11 * count * CODE_BYTES)
+    places = sorted({0, at_once, count - 1})
+    assert found(codes, stored[places], 0) == {
+        (place, number, 0) for number, place in enumerate(places)
+    }
+    codes.remove(0)
+    assert found(codes, stored[[0]], 0) == set()
+
+
 def test_empty_blocks_are_freed() -> None:
     codes = CodeIndex()
     stored = random_codes(4, BLOCK_CODES + 1)

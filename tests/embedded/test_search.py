@@ -274,3 +274,15 @@ def test_flat_pictures_in_equal_frames_do_not_match(
         framed = ImageOps.expand(Image.new("RGB", (260, 260), colour), 20, "black")
         collection.add_image(io.BytesIO(encode(framed, "PNG")), f"{number}")
     assert collection.search_images_by_id("0")["results"] == []
+
+
+def test_the_size_of_the_index_is_known_during_a_search(collection: EmbeddedCollection) -> None:
+    assert collection.index_size() == (0, 0)
+    collection.add_image(encode(photo(1)), "a")
+    collection.load_index()
+    codes, size_bytes = collection.index_size()
+    assert codes == 1
+    assert size_bytes > 32
+    search = collection._similarity_search()
+    with search._lock:  # as a search has it
+        assert collection.index_size() == (codes, size_bytes)

@@ -131,6 +131,7 @@ def test_a_connection_with_a_request_is_kept_and_one_too_many_is_refused(
         new.sendall(HEALTH)
         refused = received(new)
         assert refused.startswith(b"HTTP/1.1 503")
+        assert few.server.refused_connections == 1
         assert b"retry-after: 5\r\n" in refused.lower()
         assert json.loads(refused.partition(b"\r\n\r\n")[2])["status"] == 503
         for connection in busy:

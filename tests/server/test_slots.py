@@ -102,3 +102,17 @@ def test_a_key_at_its_limit_is_skipped_and_served_later() -> None:
         assert waiting.granted.done()
 
     asyncio.run(work())
+
+
+def test_the_requests_without_a_slot_are_counted() -> None:
+    async def work() -> None:
+        slots = FairSlots(1)
+        first, second, third = (slots.request(key) for key in ("a", "a", "b"))
+        assert slots.waiting == 2
+        slots.release(third)
+        assert slots.waiting == 1
+        slots.release(first)
+        assert second.granted.done()
+        assert slots.waiting == 0
+
+    asyncio.run(work())

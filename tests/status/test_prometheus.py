@@ -38,7 +38,7 @@ from snoopsync.sync.components import Dependencies
 from snoopsync.version import __version__
 from tests.runtime.test_systemd import manager
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
-from tests.support.documentation import PAGES
+from tests.support.documentation import PAGES, section
 from tests.support.faults import answers
 from tests.support.paths import ROOT
 from tests.support.pictures import encode, photo
@@ -483,7 +483,11 @@ sys.exit(sorted({{"apprise", "prometheus_client"}} & sys.modules.keys()) or 0)
 
 # The documentation.
 
-TABLE = [line for line in PAGES["metrics"].splitlines() if line.startswith("| `snoopsync_")]
+TABLE = [
+    line
+    for line in section(PAGES["metrics"], "`/metrics`").splitlines()
+    if line.startswith("| `snoopsync_")
+]
 RULES = ROOT / "docs" / "prometheus-rules.yaml"
 
 

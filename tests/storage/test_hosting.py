@@ -8,6 +8,7 @@ import pytest
 
 from snoopsync.core.errors import Refused, SnoopsyncError
 from snoopsync.storage.hosting import Hosting
+from snoopsync.storage.sqlite.registry import SqliteHosting
 from tests.storage.conftest import Engine
 
 
@@ -77,3 +78,15 @@ def test_another_master_key_is_refused(hosting: Hosting, engine: Engine) -> None
         pytest.raises(SnoopsyncError, match="another master key"),
     ):
         other.require_master_key("two")
+
+
+def test_only_an_engine_with_a_pool_has_figures_of_it(hosting: Hosting) -> None:
+    hosting.add_key("shop")
+    figures = hosting.pool_statistics()
+    if isinstance(hosting, SqliteHosting):
+        assert figures is None
+    else:
+        assert figures is not None
+        assert 1 <= figures.size <= figures.most
+        assert 0 <= figures.in_use <= figures.size
+        assert (figures.waiting, figures.failed) == (0, 0)

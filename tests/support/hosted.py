@@ -36,6 +36,9 @@ class Hosted:
     port: int
     data: Path
     decoders: Decoders
+    application: Application
+    server: http.Server
+    tenants: Tenants
 
     @property
     def endpoint(self) -> str:
@@ -59,9 +62,11 @@ def hosted(
     connections: http.ConnectionLimits | None = None,
     tls: ssl.SSLContext | None = None,
     file_limit: Callable[[], int] = http.open_file_limit,
+    *,
+    is_ready: bool = True,
 ) -> Iterator[Hosted]:
     """Run the service on this directory or database as long as the ``with`` lasts. ``work`` names
-    the function that decoders run."""
+    the function that decoders run. ``is_ready``: wait until the indexes are loaded."""
     location = Location(data) if isinstance(data, Path) else data
     with ExitStack() as stack:
         storage = stack.enter_context(open_storage(location))
@@ -70,15 +75,23 @@ def hosted(
         verifier = Verifier(storage.master_key.secret_of, storage.hosting.signatures)
         tenants = Tenants(storage.incoming, storage.hosting, verifier, decoders, time.time)
         stack.enter_context(closing(tenants))
-        server = http.Server(
-            Application(tenants, limits), tls, limits=connections, file_limit=file_limit
-        )
+        application = Application(tenants, limits)
+        server = http.Server(application, tls, limits=connections, file_limit=file_limit)
         thread = threading.Thread(target=server.run, args=(listener,))
         port = listener.getsockname()[1]
         thread.start()
         try:
-            until(lambda: server.has_started)
-            yield Hosted(storage.hosting, storage.master_key, port, location.data, decoders)
+            until(lambda: application.is_ready if is_ready else server.has_started)
+            yield Hosted(
+                storage.hosting,
+                storage.master_key,
+                port,
+                location.data,
+                decoders,
+                application,
+                server,
+                tenants,
+            )
         finally:
             server.stop()
             thread.join()

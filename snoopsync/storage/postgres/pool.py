@@ -14,6 +14,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from snoopsync.core.addresses import is_loopback
 from snoopsync.core.errors import SnoopsyncError, Unavailable, Unwritable
+from snoopsync.storage.hosting import PoolStatistics
 from snoopsync.storage.postgres.schema import VERSION, grant_rights, prepare_tables, upgrade_tables
 from snoopsync.storage.postgres.url import describe_database
 
@@ -129,9 +130,17 @@ class Pool:
         with self._lock:
             return self._history_began
 
-    def statistics(self) -> dict[str, int]:
-        """The figures that ``psycopg_pool`` counts."""
-        return self._pool.get_stats()
+    def statistics(self) -> PoolStatistics:
+        """The connections at this moment."""
+        figures = self._pool.get_stats()
+        # ``psycopg_pool`` leaves out what never happened.
+        return PoolStatistics(
+            size=figures["pool_size"],
+            most=figures["pool_max"],
+            in_use=figures["pool_size"] - figures["pool_available"],
+            waiting=figures.get("requests_waiting", 0),
+            failed=figures.get("requests_errors", 0),
+        )
 
     @contextmanager
     def connection(self) -> Iterator[psycopg.Connection]:

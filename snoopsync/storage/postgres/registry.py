@@ -11,6 +11,7 @@ from snoopsync.core.errors import SnoopsyncError
 from snoopsync.storage.hosting import (
     HostedCollection,
     Key,
+    PoolStatistics,
     checked_label,
     checked_name,
     other_master_key,
@@ -49,6 +50,15 @@ class PostgresHosting:
     def warning(self) -> str | None:
         """Whether others on the network can read what the node and the database send."""
         return self._pool.warning
+
+    @property
+    def files_per_collection(self) -> int:
+        """0, because all collections share the connections."""
+        return 0
+
+    def pool_statistics(self) -> PoolStatistics:
+        """As in ``Hosting``."""
+        return self._pool.statistics()
 
     def close(self) -> None:
         """Close all connections."""

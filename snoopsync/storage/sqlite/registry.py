@@ -50,6 +50,9 @@ _STEPS = (
     """,
 )
 
+#: With a margin: SQLite may open a temporary file too.
+_FILES_PER_COLLECTION = 9
+
 #: The columns of a ``Key``.
 _KEY = "public_key, collection_id, name, key.created_at, revoked_at, label, last_used_at"
 
@@ -84,6 +87,14 @@ class SqliteHosting:
     def warning(self) -> None:
         """Nothing: only this user can read the directory."""
         return
+
+    @property
+    def files_per_collection(self) -> int:
+        """Two connections, each with the database and the files beside it."""
+        return _FILES_PER_COLLECTION
+
+    def pool_statistics(self) -> None:
+        """SQLite needs no pool."""
 
     def close(self) -> None:
         """Close the registry."""

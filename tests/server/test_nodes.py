@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,8 +130,7 @@ def test_a_node_forgets_the_changes_that_a_failover_lost(
     with running_cluster(fsync="off") as primary, ExitStack() as stack:
         url = primary.new_database()
         name = url.rpartition("/")[2]
-        PostgresHosting(url).close()
-        primary.execute("UPDATE snoopsync.meta SET history_began = history_began - 3600", name)
+        age_history(primary, url)
         standby = stack.enter_context(running_standby(primary))
         hosts = f"127.0.0.1:{primary.port},127.0.0.1:{standby.port}"
         both = f"postgresql://{SUPERUSER}@{hosts}/{name}"
@@ -160,6 +159,13 @@ def test_a_node_forgets_the_changes_that_a_failover_lost(
         assert [each.send(node) for each in early] == [425, 425]
 
 
+def age_history(cluster: Cluster, url: str) -> None:
+    """Create the tables, as an hour ago: so a node accepts what was signed some minutes ago."""
+    PostgresHosting(url).close()
+    earlier = "UPDATE snoopsync.meta SET history_began = history_began - 3600"
+    cluster.execute(earlier, url.rpartition("/")[2])
+
+
 def wait_until_replayed(primary: Cluster, standby: Cluster) -> None:
     """Wait until the standby has all that the primary has now."""
     with (
@@ -171,19 +177,43 @@ def wait_until_replayed(primary: Cluster, standby: Cluster) -> None:
         until(lambda: other.execute(query, (written,)).fetchone() == (True,))
 
 
+def restored(cluster: Cluster, url: str, change: Callable[[], object]) -> None:
+    """Back up the database, change something, and restore the backup beside the running nodes."""
+    dump = cluster.directory / "dump"
+    cluster.run("pg_dump", "--format=custom", f"--file={dump}", url)
+    change()
+    how = ("--clean", "--if-exists", "--single-transaction")
+    cluster.run("pg_restore", *how, f"--dbname={url}", dump)
+
+
 def test_a_node_notices_that_a_backup_was_restored(tmp_path: Path, cluster: Cluster) -> None:
     url = cluster.new_database()
     with nodes(tmp_path, url) as [node], node.client("family") as collection:
         collection.add_image(io.BytesIO(encode(photo(1))), "a")
         assert ids_found(collection, 1) == ["a"]
-        dump = cluster.directory / "dump"
-        cluster.run("pg_dump", "--format=custom", f"--file={dump}", url)
-        collection.delete_image("a")
-        collection.add_image(io.BytesIO(encode(photo(2))), "b")
-        assert (ids_found(collection, 1), ids_found(collection, 2)) == ([], ["b"])
-        how = ("--clean", "--if-exists", "--single-transaction")
-        cluster.run("pg_restore", *how, f"--dbname={url}", dump)
+
+        def change() -> None:
+            collection.delete_image("a")
+            collection.add_image(io.BytesIO(encode(photo(2))), "b")
+            assert (ids_found(collection, 1), ids_found(collection, 2)) == ([], ["b"])
+
+        restored(cluster, url, change)
         assert (ids_found(collection, 1), ids_found(collection, 2)) == (["a"], [])
         assert [each["id"] for each in collection.images()] == ["a"]
         with pytest.raises(NotFound):
             collection.get_image("b")
+
+
+def test_a_change_from_before_a_restored_backup_is_not_accepted_again(
+    tmp_path: Path, cluster: Cluster
+) -> None:
+    url = cluster.new_database()
+    age_history(cluster, url)
+    with nodes(tmp_path, url) as [node]:
+        keys = node.keys("family")
+        with Collection(*keys, node.endpoint) as collection:
+            collection.add_image(io.BytesIO(encode(photo(1))), "a")
+            deletion = Signed.at(time.time() - 60, keys, "a")
+            restored(cluster, url, lambda: deletion.send(node))
+            assert [deletion.send(node), deletion.send(node)] == [425, 425]
+            assert collection.get_image("a")["status"] == 200

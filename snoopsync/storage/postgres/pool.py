@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -47,11 +47,14 @@ _SETTINGS = """
     SET idle_in_transaction_session_timeout TO '60s';
 """
 
+#: The number of a table. Another one means that a backup was restored since.
+TABLE: LiteralString = "'image'::regclass::oid"
+
 #: What changes when the database may have lost changes: the cluster after it was created again, the
 #: timeline after a failover or a recovery, and the table after a backup was restored.
-_HISTORY = """
+_HISTORY = f"""
     SELECT system_identifier || '/' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) || '/'
-        || 'image'::regclass::oid
+        || {TABLE}
     FROM pg_control_system()
 """
 
@@ -165,6 +168,11 @@ class Pool:
     def _configure(self, connection: psycopg.Connection) -> None:
         connection.execute(_SETTINGS)
         self.check_history(connection)
+
+    def notice_restore(self, connection: psycopg.Connection, table: int) -> None:
+        """Check the history if the number of ``TABLE``, which is ``table``, is another one now."""
+        if not self.history.endswith(f"/{table}"):
+            self.check_history(connection)
 
     def check_history(self, connection: psycopg.Connection) -> None:
         """Find out whether the database may have lost changes. The first node that sees it tells

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from snoopsync.checks.finding import Finding, error, ok, warning
 from snoopsync.checks.state import write_obstacle
 from snoopsync.config.settings import CollectionConfig
+from snoopsync.core.addresses import is_insecure
 from snoopsync.core.errors import CollectionError, NotConnected, SnoopsyncError, Unauthorized
 from snoopsync.core.model import printable
 from snoopsync.core.text import images
@@ -98,8 +99,6 @@ def ask_service(settings: CollectionConfig, secret_key: str) -> Reply:
 
 def address_finding(endpoint: str) -> Finding:
     """A finding about whether the connection to this endpoint is encrypted."""
-    from snoopsync.client.collection import is_insecure  # imported late, as in ask_service
-
     if is_insecure(endpoint):
         message = f"{endpoint} is not encrypted: others on the network can read and change the data"
         return warning(ADDRESS, message, "use https://")

@@ -7,6 +7,7 @@ Modules, in reading order:
 ``startup``        standard streams and UTF-8, before anything runs
 ``context``        what all commands share: options, configuration, folders
 ``sync``           ``run`` and ``resync``
+``after_resync``   searches for duplicates, and sends labels, after a resync
 ``approve``        ``approve``
 ``queries``        ``status``, ``check``, ``list``, ``search``
 ``duplicates``     ``duplicates``

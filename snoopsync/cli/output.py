@@ -192,7 +192,9 @@ def print_matches(console: Console, found: Sequence[SearchResult], links: FileLi
 
 
 def _match_row(console: Console, side: Side, match: Match, links: FileLinks) -> Row:
-    image = LinkCell(_image_name(console, side.image_id, side.rel_path), links.of(side.rel_path))
+    is_named = console.is_terminal or side.label is not None
+    name = side_text(side) if is_named else _path_text(side.rel_path)
+    image = LinkCell(name, links.of(side.rel_path))
     kind = kind_cell(match.get("kind"), human=console.is_terminal)
     return str(match["rank"]), kind, printable(side.image_id), image
 
@@ -210,6 +212,7 @@ def match_json(result: SearchResult) -> dict[str, Any]:
         "image_id": side.image_id,
         "rank": match["rank"],
         **path_keys(side.rel_path),
+        **({} if side.label is None else {"label": side.label}),
         "kind": match.get("kind"),
         **_size_json(facts_of(match)),
         **_keep_json(result.keep),

@@ -157,7 +157,8 @@ def _search_result(
     config: Config, state: State, searched: KeepCandidate, match: Match
 ) -> results.SearchResult:
     record = state.record(match["id"])
-    side = Side(match["id"], record.rel_path if record else None)
+    rel_path = record.rel_path if record else None
+    side = Side(match["id"], rel_path, label=None if rel_path else match.get("label"))
     if searched.image_id == match["id"]:
         return results.SearchResult(side, match, None)  # the searched file itself
     matched = KeepCandidate(match["id"]) if record is None else _candidate(config, record)

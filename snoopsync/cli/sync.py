@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from snoopsync.cli import exit_codes
+from snoopsync.cli.after_resync import finish
 from snoopsync.cli.context import (
     Context,
     ask_service,
@@ -31,9 +32,7 @@ from snoopsync.cli.resync_text import print_report, unpruned_reasons
 from snoopsync.config.settings import Config
 from snoopsync.core.durations import parse_duration
 from snoopsync.core.errors import (
-    CollectionError,
     ConfigError,
-    NotFound,
     Problem,
     ServiceFailed,
     ServiceUnavailable,
@@ -340,30 +339,9 @@ def _resync_alone(wanted: _Resync, show: Show) -> ResyncReport:
         finally:
             components.engine.close(wanted.patience_seconds)
         if report.trouble is None:
-            _search_for_duplicates(components)
-            _renew(components)
+            finish(components)
         database.require_in_place()
         return report
-
-
-def _search_for_duplicates(components: Components) -> None:
-    try:
-        components.duplicate_search.work_off(lambda: False)
-    except CollectionError as error:
-        message = "the search for duplicates will continue with the next run: %s"
-        log_event(log, logging.WARNING, Event.SEARCH_FAILED, message, error, error=str(error))
-
-
-def _renew(components: Components) -> None:
-    """Send the pictures again that an older version of the collection described."""
-    try:
-        if components.renewal.work_off(lambda _seconds: True):
-            _search_for_duplicates(components)
-    except NotFound:
-        pass  # the collection does not support this
-    except CollectionError as error:
-        message = "the remaining pictures will be sent again with the next run: %s"
-        log_event(log, logging.WARNING, Event.SEARCH_FAILED, message, error, error=str(error))
 
 
 def _ask_for_resync(wanted: _Resync, show: Show, lock_error: StateLocked) -> ResyncReport:

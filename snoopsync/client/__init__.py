@@ -17,5 +17,6 @@ Modules, in reading order:
 ``collection``       sends one request for each call
 ``circuit_breaker``  holds back calls while the service is down
 ``retrying``         retries failed calls
+``changing``         stores and removes images, whether or not the collection has them
 ===================  =========================================================================
 """

@@ -10,6 +10,7 @@ import http.client
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from functools import cached_property
 from typing import Any, Self, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
@@ -18,16 +19,17 @@ import requests
 import urllib3
 
 from snoopsync.client import lists, responses
-from snoopsync.client.connections import Adapter, OpenSockets, translate_error
+from snoopsync.client.connections import Adapter, OpenSockets, split_endpoint, translate_error
 from snoopsync.client.paging import DEFAULT_LIMITS, list_all
 from snoopsync.client.proxies import proxy_for
 from snoopsync.client.responses import Response, Session
 from snoopsync.client.signing import Signer, id_text, quoted_id
 from snoopsync.client.sources import RequestBody, SourceError, open_image
 from snoopsync.client.tls import choose_trust_store
-from snoopsync.core.addresses import is_loopback
 from snoopsync.core.errors import BadAnswer, NotConnected, NotFound, Refused
+from snoopsync.core.labels import LABEL_HEADER, encode_label
 from snoopsync.core.protocol import (
+    ChangesAnswer,
     ImageAnswer,
     ImageId,
     ImageSource,
@@ -82,7 +84,7 @@ class Collection:
         #: How many seconds this machine's clock was ahead of the service's at the last response
         #: (accurate to a second), or ``None`` if that is unknown.
         self.clock_ahead_seconds: float | None = None
-        self._origin, self._base_path = _split_endpoint(endpoint)
+        self._origin, self._base_path = split_endpoint(endpoint)
         self._signer = Signer(public_key, secret_key)
         self._timeout = timeout
         self._now = now
@@ -136,7 +138,11 @@ class Collection:
         return self._session.user
 
     def add_image(
-        self, image: ImageSource, image_id: ImageId | None = None, update_existing: bool = False
+        self,
+        image: ImageSource,
+        image_id: ImageId | None = None,
+        update_existing: bool = False,
+        label: str | None = None,
     ) -> ImageAnswer:
         """Add or update an image: see ``ImageCollection``. Returns the service's answer.
 
@@ -146,7 +152,14 @@ class Collection:
         if update_existing and image_id is None:
             raise NotFound("an update needs the image_id of the image")
         method = "PUT" if update_existing else "POST"
-        response = self._call(method, _image_path(image_id), image)
+        response = self._call(method, _image_path(image_id), image, label)
+        return responses.parse_changed_image(response, image_id, self._known_id())
+
+    def set_label(self, image_id: ImageId, label: str | None) -> ImageAnswer:
+        """Set the label of an image; ``None`` clears it. Raises ``NotFound`` also if the service
+        does not offer labels."""
+        image_id = id_text(image_id)
+        response = self._call("POST", f"{_image_path(image_id)}/label", label=label)
         return responses.parse_changed_image(response, image_id, self._known_id())
 
     def outdated(self, owner: str | None = None, after: str | None = None) -> OutdatedAnswer:
@@ -170,6 +183,15 @@ class Collection:
         """Send an image's bytes so that the service describes them again: see ``Renewable``."""
         response = self._call("PUT", _image_path(image_id), image, only="renew")
         return responses.parse_changed_image(response, image_id, self._known_id())
+
+    def changes(self, since: int | None, owner: str) -> ChangesAnswer:
+        """Return one page of what other owners added: see ``ReportsChanges``."""
+        return self._call_streaming(
+            lambda response: lists.parse_changes(response, self._known_id(), owner),
+            *("GET", "/changes"),
+            since=None if since is None else str(since),
+            owner=owner,
+        )
 
     def get_image(self, image_id: ImageId) -> ImageAnswer:
         """Return the answer about an image. Raises ``NotFound`` if the collection does not have
@@ -230,11 +252,16 @@ class Collection:
         return responses.parse_session(self._call("GET", _SESSION_PATH, session="init"))
 
     def _call(
-        self, method: str, path: str, image: ImageSource | None = None, **query: str | None
+        self,
+        method: str,
+        path: str,
+        image: ImageSource | None = None,
+        label: str | None = None,
+        **query: str | None,
     ) -> Response:
         """Send one request and return its successful response. Raises ``CollectionError``, and the
         errors of opening and reading the image."""
-        return self._call_streaming(responses.complete, method, path, image, **query)
+        return self._call_streaming(responses.complete, method, path, image, label, **query)
 
     def _call_streaming(
         self,
@@ -242,16 +269,17 @@ class Collection:
         method: str,
         path: str,
         image: ImageSource | None = None,
+        label: str | None = None,
         **query: str | None,
     ) -> T:
         """Send one request, and return what ``read`` returns for a successful response, which
         ``read`` may process while it arrives. Raises the errors of ``_call`` and of ``read``."""
-        if image is None:
-            response, result = self._exchange(self._request(method, path, query, None), read)
-        else:
-            with open_image(image) as file:
-                body = RequestBody(file, self._on_sent)
-                response, result = self._exchange(self._request(method, path, query, body), read)
+        with nullcontext() if image is None else open_image(image) as file:
+            body = None if file is None else RequestBody(file, self._on_sent)
+            request = self._request(method, path, query, body)
+            if label is not None:
+                request.headers[LABEL_HEADER] = encode_label(label)
+            response, result = self._exchange(request, read)
         now = self._now()
         self.clock_ahead_seconds = responses.clock_ahead(response, now)
         error = responses.error_of(response, now)
@@ -368,24 +396,3 @@ def _read_beginning(sent: requests.Response) -> Response:
 def _image_path(image_id: str | None) -> str:
     """The path of an image. ``None``: the path for adding an image whose ID the service creates."""
     return "/image" if image_id is None else f"/image/{quoted_id(image_id)}"
-
-
-def _split_endpoint(endpoint: str) -> tuple[str, str]:
-    """Return the origin (scheme and host) and the path without a trailing ``/``, as they are
-    sent."""
-    parts = urlsplit(endpoint)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"an endpoint must be a URL like https://host/api/v1, not {endpoint!r}")
-    if parts.username is not None or parts.query or parts.fragment:
-        raise ValueError("an endpoint must not contain a user, a query or a fragment")
-    # requests encodes a host name that is not ASCII.
-    url = requests.Request("GET", f"{parts.scheme}://{parts.netloc}/").prepare().url
-    path = quote(parts.path.strip("/"), safe="/%:@!$&'()*+,;=")
-    return str(url).rstrip("/"), f"/{path}" if path else ""
-
-
-def is_insecure(endpoint: str) -> bool:
-    """Whether others on the network can read and change requests to this endpoint. The signature
-    covers neither query nor body."""
-    parts = urlsplit(endpoint)
-    return parts.scheme == "http" and not is_loopback(parts.hostname or "")

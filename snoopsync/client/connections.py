@@ -1,5 +1,5 @@
-"""Connections that another thread can shut down, responses with a deadline, and the translation of
-errors.
+"""Connections that another thread can shut down, responses with a deadline, the parts of an
+endpoint, and the translation of errors.
 
 The timeout of a socket starts again with every byte that arrives, so a service that occasionally
 sends a byte could block a call forever. Here the timeout applies to the whole response.
@@ -19,7 +19,9 @@ import weakref
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
+from urllib.parse import quote, urlsplit
 
+from requests import Request
 from requests.adapters import HTTPAdapter
 from requests.exceptions import InvalidProxyURL, InvalidSchema
 from urllib3 import HTTPConnectionPool, PoolManager, ProxyManager
@@ -253,3 +255,17 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         yield link
         parts = (*link.args, getattr(link, "reason", None), link.__cause__, link.__context__)
         waiting.extend(part for part in parts if isinstance(part, BaseException))
+
+
+def split_endpoint(endpoint: str) -> tuple[str, str]:
+    """Return the origin (scheme and host) and the path without a trailing ``/``, as they are
+    sent."""
+    parts = urlsplit(endpoint)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"an endpoint must be a URL like https://host/api/v1, not {endpoint!r}")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise ValueError("an endpoint must not contain a user, a query or a fragment")
+    # requests encodes a host name that is not ASCII.
+    url = Request("GET", f"{parts.scheme}://{parts.netloc}/").prepare().url
+    path = quote(parts.path.strip("/"), safe="/%:@!$&'()*+,;=")
+    return str(url).rstrip("/"), f"/{path}" if path else ""

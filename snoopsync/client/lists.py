@@ -17,6 +17,7 @@ from snoopsync.client.responses import (
     Response,
     Session,
     invalid_field,
+    is_label,
     is_valid_id,
     require_fields,
     too_large,
@@ -24,8 +25,11 @@ from snoopsync.client.responses import (
     with_status,
 )
 from snoopsync.core.errors import ExcessiveAnswer
+from snoopsync.core.model import owns
 from snoopsync.core.protocol import (
     KINDS,
+    ChangedPair,
+    ChangesAnswer,
     ListAnswer,
     ListedImage,
     Match,
@@ -46,6 +50,12 @@ MOST_RESULTS = 10_000
 #: The largest number of images on a page of outdated images.
 MOST_OUTDATED = 10_000
 
+#: The largest number of pairs on a page of changes. A page of snoopsync's service has at most 512.
+MOST_CHANGED_PAIRS = 10_000
+
+#: The largest moment: moments are 64-bit numbers.
+_LARGEST_MOMENT = 2**63 - 1
+
 #: A result with a larger rank is ignored, because it is not similar at all.
 _LARGEST_RANK = 2**31 - 1
 
@@ -55,6 +65,7 @@ _MAX_SIZE = 2**48
 #: The optional fields of a match, and their types.
 _EXTRAS = {
     "kind": str,
+    "label": str,
     "sha256": str,
     "width": int,
     "height": int,
@@ -181,6 +192,8 @@ def _is_usable(name: str, value: Any) -> bool:
     match name, value:
         case "kind", _:
             return value in KINDS
+        case "label", _:
+            return is_label(value)
         case "sha256", _:
             return _SHA256.fullmatch(value) is not None
         case _, bool() | dict():
@@ -255,6 +268,48 @@ def parse_outdated(response: Response, collection_id: str) -> OutdatedAnswer:
     if found.setdefault("next", None) is not None:
         require_fields(response, found, next=str)
     return cast(OutdatedAnswer, found)
+
+
+def parse_changes(response: Response, collection_id: str, owner: str) -> ChangesAnswer:
+    """Return one page of what other owners added. A pair that is not of an image of ``owner`` and
+    one of another owner is left out. Raises ``ExcessiveAnswer`` for more than
+    ``MOST_CHANGED_PAIRS`` pairs."""
+    pairs: list[ChangedPair] = []
+    entries = 0
+
+    def take(entry: Any) -> None:
+        nonlocal entries
+        entries += 1
+        if entries > MOST_CHANGED_PAIRS:
+            raise ExcessiveAnswer(
+                f"the changes are refused: a page has more than {MOST_CHANGED_PAIRS} pairs"
+            )
+        pair = _changed_pair(response, entry)
+        if pair is not None and owns(owner, pair["id"]) and not owns(owner, pair["match"]):
+            pairs.append(pair)
+
+    found = _read(response, collection_id, "pairs", take, LARGEST_PAGE_BYTES)
+    require_fields(response, found, next=int)
+    if not 0 <= found["next"] <= _LARGEST_MOMENT:
+        raise invalid_field(response, "next", found["next"])
+    found["pairs"] = pairs
+    return cast(ChangesAnswer, found)
+
+
+def _changed_pair(response: Response, entry: Any) -> ChangedPair | None:
+    """Return the known fields of one pair; ``None`` if no image can have its IDs or its rank."""
+    require_fields(response, entry, id=str, match=str, rank=int)
+    is_valid = is_valid_id(entry["id"]) and is_valid_id(entry["match"])
+    if not is_valid or not 0 <= entry["rank"] <= _LARGEST_RANK:
+        return None
+    kind, label = entry.get("kind"), entry.get("label")
+    return {
+        "id": entry["id"],
+        "match": entry["match"],
+        "rank": entry["rank"],
+        "kind": kind if isinstance(kind, str) and kind in KINDS else None,
+        "label": label if is_label(label) else None,
+    }
 
 
 def _read(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Container, Iterator
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from typing import Generic, Self, TypeVar
 
 from snoopsync.client.circuit_breaker import CircuitBreaker, Outage, Permit
@@ -26,15 +26,18 @@ from snoopsync.core.errors import (
     Unreachable,
 )
 from snoopsync.core.protocol import (
+    ChangesAnswer,
     IdRange,
     ImageAnswer,
     ImageCollection,
     ImageSource,
+    Labelled,
     ListAnswer,
     ListedImage,
     NamesAll,
     OutdatedAnswer,
     Renewable,
+    ReportsChanges,
     SearchAnswer,
     SearchByIdAnswer,
 )
@@ -50,9 +53,7 @@ _OUTAGE_STATUSES = frozenset({429, 502, 503, 504, 511, *range(520, 531)})
 #: A service that accepts each signature only once refuses the same request with this status if it
 #: is sent twice within a second. The request succeeds a second later, and no other one is affected.
 _TOO_EARLY = 425
-
-#: The status of an image that was not in the collection before.
-_CREATED = 201
+_TOO_EARLY_SECONDS = 1.0
 
 
 class RetryingCollection:
@@ -113,7 +114,11 @@ class RetryingCollection:
         return self.retry(Call.SESSION, lambda inner: inner.user)
 
     def add_image(
-        self, image: ImageSource, image_id: str | None = None, update_existing: bool = False
+        self,
+        image: ImageSource,
+        image_id: str | None = None,
+        update_existing: bool = False,
+        label: str | None = None,
     ) -> ImageAnswer:
         """Add or update an image: see ``ImageCollection``.
 
@@ -128,11 +133,11 @@ class RetryingCollection:
 
             def send(may_have_run: bool) -> ImageAnswer:
                 try:
-                    return self._inner.add_image(source(), image_id, update_existing)
+                    return self._inner.add_image(source(), image_id, update_existing, label)
                 except Conflict:
                     if not may_have_run:
                         raise
-                return self._inner.add_image(source(), image_id, update_existing=True)
+                return self._inner.add_image(source(), image_id, True, label)
 
             return self._persist(Call.UPDATE if update_existing else Call.ADD, send)
 
@@ -228,6 +233,32 @@ class RetryingCollection:
         if not isinstance(inner, Renewable):
             raise NotFound("this collection does not list outdated images")
         return self.retry(Call.LIST, lambda _inner: inner.outdated(owner, after))
+
+    def changes(self, since: int | None, owner: str) -> ChangesAnswer:
+        """Return one page of what other owners added: see ``ReportsChanges``. This is not retried:
+        whoever asks will ask again, and it must not delay searches. Raises ``NotFound`` if the
+        collection does not offer this."""
+        inner = self._inner
+        if not isinstance(inner, ReportsChanges):
+            raise NotFound("this collection does not report changes")
+        with self._count(Call.LIST):
+            return inner.changes(since, owner)
+
+    def set_label(self, image_id: str, label: str | None) -> ImageAnswer:
+        """Set the label of an image: see ``Labelled``. This is not retried, so that it delays
+        nothing else, except if it is too early."""
+        inner = self._inner
+        if not isinstance(inner, Labelled):
+            raise NotFound("this collection does not offer labels")
+        try:
+            with self._count(Call.UPDATE):
+                return inner.set_label(image_id, label)
+        except Unavailable as error:
+            if error.status != _TOO_EARLY:
+                raise
+        self._breaker.pause(_TOO_EARLY_SECONDS)
+        with self._count(Call.UPDATE, again=True):
+            return inner.set_label(image_id, label)
 
     def renew_image(self, image_id: str, image: ImageSource) -> ImageAnswer:
         """Send an image's bytes so that the collection describes them again: see ``Renewable``."""
@@ -353,29 +384,3 @@ def _is_outage(error: CollectionError) -> bool:
         has_outage_status = error.status in _OUTAGE_STATUSES
         return has_outage_status or error.retry_after is not None or error.concerns_all
     return isinstance(error, Unreachable | BadAnswer) and not error.permanent
-
-
-def put_image(
-    collection: ImageCollection, image_id: str, image: ImageSource, *, expected: bool
-) -> ImageAnswer:
-    """Make the collection hold these bytes under this ID, whether or not it already has the ID.
-
-    ``expected``: whether it probably has the ID, so that an update is tried before an addition.
-    """
-    with rewindable(image) as source:
-        with suppress(NotFound if expected else Conflict):
-            answer = collection.add_image(source(), image_id, update_existing=expected)
-            # Adding never overwrites: a service that already has the ID may answer 200 and keep the
-            # old bytes.
-            if expected or answer["status"] == _CREATED:
-                return answer
-        return collection.add_image(source(), image_id, update_existing=not expected)
-
-
-def remove_image(collection: ImageCollection, image_id: str) -> bool:
-    """Remove an image, if the collection has it. Returns whether the collection had it."""
-    try:
-        collection.delete_image(image_id)
-    except NotFound:
-        return False
-    return True

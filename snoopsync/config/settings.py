@@ -80,7 +80,8 @@ def default_name(folder: Path) -> str:
 class CollectionConfig:
     """The collection that the folders are mirrored into. ``owner``: ``None`` for the owner in the
     state file or, if it has none, the host's name (see ``snoopsync.folders.ownership``).
-    ``ca_file``: the path of the certificates to trust, or ``system``."""
+    ``ca_file``: the path of the certificates to trust, or ``system``. ``share_names``: whether to
+    send the host's name and the path of each image, for people on other machines."""
 
     endpoint: str = field(default=EMBEDDED, metadata=key("endpoint", readers.endpoint))
     public_key: str | None = field(default=None, metadata=key("public_key", readers.public_key))
@@ -91,6 +92,7 @@ class CollectionConfig:
     owner: str | None = field(default=None, metadata=key("owner", readers.owner))
     timeout_seconds: float = field(default=30.0, metadata=key("timeout", duration("1ms")))
     ca_file: str | None = field(default=None, metadata=key("ca_file", readers.ca_file))
+    share_names: bool = field(default=False, metadata=key("share_names", readers.boolean))
 
     @property
     def embedded(self) -> bool:

@@ -73,6 +73,9 @@ collection:
   # Which certificates to trust instead of the bundled ones: a PEM file, or "system" for those that
   # this machine trusts.
   #ca_file: /etc/ssl/certs/our-authority.pem
+  # Whether people on other machines of the collection see what each image is called: the name of
+  # this machine, the folder and the path. Without it, they see only the ID of an image.
+  share_names: false
 
 folders:
   - path: $path

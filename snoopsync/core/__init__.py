@@ -6,6 +6,7 @@ Modules, in reading order:
 ``errors``      every error that snoopsync raises on purpose, as a tree
 ``exits``       the exit codes, and the code of each error
 ``model``       the basic values: paths, observations, records
+``labels``      what an image is called on other machines
 ``protocol``    the methods of every collection, and the shapes of their answers
 ``events``      the events of the log, with their keys
 ``durations``   durations as people write them

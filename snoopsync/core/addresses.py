@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 
 class Address(NamedTuple):
@@ -39,3 +40,10 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
+
+
+def is_insecure(endpoint: str) -> bool:
+    """Whether others on the network can read and change requests to this endpoint. The signature
+    covers neither query nor body."""
+    parts = urlsplit(endpoint)
+    return parts.scheme == "http" and not is_loopback(parts.hostname or "")

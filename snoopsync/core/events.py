@@ -78,6 +78,8 @@ class Event(StrEnum):
     SEARCH_FAILED = "search-failed"
     RENEWING = "renewing"
     RENEWED = "renewed"
+    LABELLED = "labelled"
+    LABELS_FAILED = "labels-failed"
     NOT_ENCRYPTED = "not-encrypted"
     OWNER_CHANGED = "owner-changed"
     OWNER_KEPT = "owner-kept"

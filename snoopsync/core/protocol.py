@@ -40,7 +40,8 @@ ImageSource = str | bytes | os.PathLike[str] | BinaryIO
 
 class ImageAnswer(TypedDict):
     """The answer about one image. ``image_time``: when its bytes last changed, in ISO 8601.
-    ``outdated``: an older version of the service described the image (see ``Renewable``)."""
+    ``outdated``: an older version of the service described the image (see ``Renewable``).
+    ``label``: what its owner calls the image, if the service knows it (see ``Labelled``)."""
 
     status: int
     message: str
@@ -48,6 +49,7 @@ class ImageAnswer(TypedDict):
     image_id: str
     image_time: str
     outdated: NotRequired[bool]
+    label: NotRequired[str]
 
 
 class PictureEvidence(TypedDict):
@@ -146,13 +148,19 @@ class ImageCollection(Protocol):
         """The user to whom the collection belongs."""
 
     def add_image(
-        self, image: ImageSource, image_id: str | None = None, update_existing: bool = False
+        self,
+        image: ImageSource,
+        image_id: str | None = None,
+        update_existing: bool = False,
+        label: str | None = None,
     ) -> ImageAnswer:
         """Add an image. The service creates the ID if ``image_id`` is ``None``. Raises ``Conflict``
-        if the collection already has the ID.
+        if the collection already has the ID. ``label``: what the image is called; a service that
+        does not offer labels ignores it.
 
         With ``update_existing``, replace the image instead. Raises ``NotFound`` if the collection
-        does not have it; some services then add it and answer 201.
+        does not have it; some services then add it and answer 201. Without ``label``, the image
+        keeps its label.
         """
 
     def get_image(self, image_id: str) -> ImageAnswer:
@@ -207,6 +215,51 @@ class Renewable(Protocol):
 
         Raises ``NotFound``, and ``Conflict`` if the collection's image has other bytes.
         """
+
+
+@runtime_checkable
+class Labelled(Protocol):
+    """A collection that stores what the owner of each image calls it."""
+
+    def set_label(self, image_id: str, label: str | None) -> ImageAnswer:
+        """Set the label of an image; ``None`` clears it. Nothing else about the image changes.
+        Raises ``NotFound`` if the collection does not have the image, or if the service does not
+        offer labels."""
+
+
+class ChangedPair(TypedDict):
+    """Two images that are similar. ``id``: an image of the owner that asked. It stands for all of
+    this owner's images with its bytes. ``match``: an image of another owner. ``label``: what its
+    owner calls it. ``rank`` and ``kind``: as in ``Match``. ``kind`` and ``label`` are ``None`` if
+    they are unknown."""
+
+    id: str
+    match: str
+    rank: int
+    kind: str | None
+    label: str | None
+
+
+class ChangesAnswer(TypedDict):
+    """One page of what other owners added. ``next``: the moment up to which the page looked, and
+    the ``since`` of the next page. A page whose ``next`` equals its ``since`` is the last one."""
+
+    status: int
+    message: str
+    collection_id: str
+    pairs: list[ChangedPair]
+    next: int
+
+
+@runtime_checkable
+class ReportsChanges(Protocol):
+    """A collection that reports what other owners added."""
+
+    def changes(self, since: int | None, owner: str) -> ChangesAnswer:
+        """One page of the images that other owners added or changed after the moment ``since``, and
+        that are like images of this owner, in the order of their moments. A moment is a number of
+        the collection, which grows with each change. Without ``since``: no pairs, and the present
+        moment as ``next``. Raises ``NotFound`` if the service does not offer this."""
 
 
 class IdRange(NamedTuple):

@@ -11,6 +11,7 @@ Modules, in reading order:
 ``opening``     opens the collection in a file
 ``answers``     the IDs that the operations accept, and the dictionaries that they return
 ``search``      finds the stored images that are similar to a picture
+``changes``     what other owners added that is like the images of one owner
 ``pairing``     the rank and the kind of a pair of pictures, in either order
 ``scoring``     the codes of a search, and which near codes are matches
 ``kinds``       the kinds of matches, from the difference of two thumbnails

@@ -75,6 +75,8 @@ def match_of(similar: SimilarImage, asked: PictureFacts) -> Match:
     }
     if similar.score.kind is not None:
         match["kind"] = similar.score.kind
+    if similar.stored.label is not None:
+        match["label"] = similar.stored.label
     return match
 
 

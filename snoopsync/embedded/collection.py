@@ -11,7 +11,10 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from snoopsync.core.errors import SnoopsyncError
+from snoopsync.core.labels import check_label
 from snoopsync.core.protocol import (
+    ChangedPair,
+    ChangesAnswer,
     IdRange,
     ImageAnswer,
     ImageSource,
@@ -32,6 +35,7 @@ from snoopsync.embedded.answers import (
     match_of,
     outdated_key,
 )
+from snoopsync.embedded.changes import changes_page, check_changes
 from snoopsync.storage.images import ImageStore, StoredImage, id_taken, image_not_found
 
 if TYPE_CHECKING:
@@ -111,10 +115,14 @@ class EmbeddedCollection:
             return "local"
 
     def add_image(
-        self, image: ImageSource, image_id: str | None = None, update_existing: bool = False
+        self,
+        image: ImageSource,
+        image_id: str | None = None,
+        update_existing: bool = False,
+        label: str | None = None,
     ) -> ImageAnswer:
         """Add an image or, with ``update_existing``, replace one. Without ``image_id``, the image
-        gets an ID from ``new_id``.
+        gets an ID from ``new_id``. Without ``label``, an image that is replaced keeps its label.
 
         Raises ``Conflict`` if the ID is taken; with ``update_existing``, raises ``NotFound`` if the
         collection does not have the image. Raises ``Refused``, with the reason, for a picture that
@@ -123,6 +131,8 @@ class EmbeddedCollection:
         if image_id is None:
             image_id = self._new_id()
         check_id(image_id)
+        if label is not None:
+            check_label(label)
         # This is checked before the slow decoding. The store checks again in its transaction.
         known = self._store.find(image_id) is not None
         if update_existing and not known:
@@ -132,10 +142,18 @@ class EmbeddedCollection:
         features = self._features_of(image)
         now = self._microseconds()
         if not update_existing:
-            return self._image_answer(self._store.add(image_id, features, now), "Added", 201)
-        before, stored = self._store.replace(image_id, features, now)
+            return self._image_answer(self._store.add(image_id, features, now, label), "Added", 201)
+        before, stored = self._store.replace(image_id, features, now, label)
         self._forget(before)
         return self._image_answer(stored, "Updated")
+
+    def set_label(self, image_id: str, label: str | None) -> ImageAnswer:
+        """Set the label of an image; ``None`` clears it. Raises ``NotFound``, and ``Refused`` for
+        an invalid label."""
+        check_id(image_id)
+        if label is not None:
+            check_label(label)
+        return self._image_answer(self._store.set_label(image_id, label), "Updated")
 
     def renew_image(self, image_id: str, image: ImageSource) -> ImageAnswer:
         """Describe an image again from its bytes. Its time does not change. Nothing changes if this
@@ -254,6 +272,24 @@ class EmbeddedCollection:
             answer["partial"] = True
         return answer
 
+    def changes(self, since: int | None, owner: str) -> ChangesAnswer:
+        """One page of what other owners added after the moment ``since`` (microseconds) that is
+        like an image of ``owner``: see ``ReportsChanges``. Raises ``Refused`` for a ``since`` or an
+        owner that is impossible."""
+        check_changes(since, owner)
+        pairs: list[ChangedPair] = []
+        if since is None:
+            moment = self._store.position().moment
+        else:
+            pairs, moment = changes_page(self._store, self._similarity_search, since, owner)
+        return {
+            "status": 200,
+            "message": "OK",
+            "collection_id": self.id,
+            "pairs": pairs,
+            "next": moment,
+        }
+
     def load_index(self) -> None:
         """Read the codes of all images into memory, so that the first search does not have to.
         Raises ``Unavailable``."""
@@ -270,13 +306,14 @@ class EmbeddedCollection:
         self._store.close()
 
     def _image_answer(self, stored: StoredImage, message: str, status: int = 200) -> ImageAnswer:
-        return {
+        answer: ImageAnswer = {
             "status": status,
             "message": message,
             "collection_id": self.id,
             "image_id": stored.image_id,
             "image_time": image_time(stored.moment),
         }
+        return answer if stored.label is None else {**answer, "label": stored.label}
 
     def _find(self, image_id: str) -> StoredImage:
         check_id(image_id)

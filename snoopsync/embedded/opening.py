@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,17 @@ from snoopsync.storage.sqlite.schema import BUSY_SECONDS
 
 
 def open_embedded(
-    path: Path, *, busy_seconds: float = BUSY_SECONDS, **options: Any
+    path: Path,
+    *,
+    busy_seconds: float = BUSY_SECONDS,
+    new_id: Callable[[], str] = random_id,
+    **options: Any,
 ) -> EmbeddedCollection:
-    """The collection in this file. A missing file is created with access for this user only.
+    """The collection in this file. A missing file is created with access for this user only, and
+    with an ID from ``new_id``.
 
     ``busy_seconds``: how long a change waits for another process. ``options`` are those of
     ``EmbeddedCollection``. Raises ``Unavailable`` if the file can't be used.
     """
-    return EmbeddedCollection(SqliteImageStore(path, random_id, busy_seconds), **options)
+    store = SqliteImageStore(path, new_id, busy_seconds)
+    return EmbeddedCollection(store, new_id=new_id, **options)

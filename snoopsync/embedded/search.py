@@ -42,6 +42,10 @@ _MAX_CODES_FOR_VARIANTS = 50_000
 #: After so many changes, codes of images that other processes removed are looked for.
 _FEWEST_CHANGES = 1_000
 
+#: How many images a search for those of one owner examines. Thousands of images of other owners may
+#: be the same picture.
+_MOST_EXAMINED = 1_000
+
 #: How many stored pictures stay in memory for comparison, since searches for copies find the same
 #: pictures again. Each takes up to 350 KiB, most of it for its variants.
 _MAX_RECENT = 48
@@ -115,18 +119,8 @@ class SimilaritySearch:
         last = self._last_search(features.sha256, version, limit, owner)
         last.copies = last.copies or self._store.copies(features.sha256, owner)
         identical, count = last.copies.besides(asked_id)
-        found = []
-        if identical is not None:
-            described = self._store.with_marks([identical.mark])
-            found = self._scored(asked, described, {identical.mark})
-        seen = {features.sha256}
-        for images, are_same in self._candidates(asked, version, limit, last):
-            marks = {image.sha256: image.mark for image in images if image.sha256 not in seen}
-            seen |= marks.keys()
-            new = self._store.with_marks(list(marks.values()))
-            found += self._scored(asked, new, set(marks.values()) if are_same else set())
-            if len(found) >= limit:
-                break
+        candidates = self._candidates(asked, version, limit, last)
+        found = self._scored_until(asked, identical, candidates, limit)
         nearest = []
         found.sort(key=lambda each: (each.stored.sha256 != features.sha256, _order(each)))
         for each in found[:limit]:
@@ -137,6 +131,41 @@ class SimilaritySearch:
             if named is not None:
                 nearest.append((replace(each, stored=named), copies))
         return sorted(nearest, key=lambda each: _order(each[0]))
+
+    def nearest_of_owner(
+        self, features: Features, version: int, limit: int, owner: str
+    ) -> list[SimilarImage]:
+        """At most ``limit`` images similar to this picture whose ID begins with ``owner``, most
+        similar first. Of images with the same bytes, one is named."""
+        asked = ComparablePicture(features)
+        identical = self._store.copy_of_owner(features.sha256, owner)
+        last = self._last_search(features.sha256, version, limit, "")
+        candidates = _of_owner(self._candidates(asked, version, limit, last), owner)
+        found = self._scored_until(asked, identical, candidates, limit)
+        return sorted(found, key=_order)[:limit]
+
+    def _scored_until(
+        self,
+        asked: ComparablePicture,
+        identical: StoredImage | None,
+        candidates: Iterator[tuple[list[StoredImage], bool]],
+        limit: int,
+    ) -> list[SimilarImage]:
+        """The image with the same bytes, and those of the ``candidates`` that are similar, until
+        there are ``limit``. Of images with the same bytes, one counts."""
+        found = []
+        if identical is not None:
+            described = self._store.with_marks([identical.mark])
+            found = self._scored(asked, described, {identical.mark})
+        seen = {asked.features.sha256}
+        for images, are_same in candidates:
+            marks = {image.sha256: image.mark for image in images if image.sha256 not in seen}
+            seen |= marks.keys()
+            new = self._store.with_marks(list(marks.values()))
+            found += self._scored(asked, new, set(marks.values()) if are_same else set())
+            if len(found) >= limit:
+                break
+        return found
 
     def compare(self, one: DescribedImage, other: DescribedImage) -> Score | None:
         """How similar two stored images are that the same version described; ``None`` if they are
@@ -310,6 +339,18 @@ class _VersionIndex:
         order = np.argsort(keys)
         self._codes.add(keys[order], codes[order])
         self.images += len(marks)
+
+
+def _of_owner(
+    pages: Iterator[tuple[list[StoredImage], bool]], owner: str
+) -> Iterator[tuple[list[StoredImage], bool]]:
+    """The images of these pages whose ID begins with ``owner``."""
+    examined = 0
+    for images, are_same in pages:
+        yield [image for image in images if image.image_id.startswith(owner)], are_same
+        examined += len(images)
+        if examined >= _MOST_EXAMINED:
+            return
 
 
 def _order(similar: SimilarImage) -> tuple[int, str]:

@@ -38,6 +38,7 @@ from snoopsync.core.errors import (
     Unwritable,
 )
 from snoopsync.core.events import Event, log_event
+from snoopsync.core.labels import LABEL_HEADER
 from snoopsync.runtime.systemd import SystemdNotifier
 from snoopsync.server.description import openapi
 from snoopsync.server.operations import BASE, Operation, UnknownOperation, find_operation, perform
@@ -371,7 +372,8 @@ def _description() -> bytes:
 def _operation_of(request: Request) -> Operation:
     path = request.scope["raw_path"].decode("ascii", "replace")
     query = request.scope["query_string"].decode("ascii", "replace")
-    return find_operation(request.method, path, query)
+    label = request.headers.get(LABEL_HEADER, "")
+    return find_operation(request.method, path, query, label)
 
 
 def _unknown_operation(unknown: UnknownOperation) -> Response:

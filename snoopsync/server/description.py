@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from snoopsync.core.labels import LABEL_BYTES, LABEL_HEADER
 from snoopsync.version import __version__
 
 _ID = {
@@ -40,8 +41,15 @@ _LIMIT = {
     "schema": _COUNT,
 }
 _FLAG = {"type": "boolean"}
+_LABEL = {
+    "name": LABEL_HEADER,
+    "in": "header",
+    "description": "What people call the image: percent-encoded UTF-8, without control characters,"
+    f" at most {LABEL_BYTES} bytes when decoded",
+    "schema": _TEXT,
+}
 _IMAGE = _object(collection_id=_TEXT, image_id=_TEXT, image_time=_TEXT)
-_IMAGE["properties"]["outdated"] = _FLAG
+_IMAGE["properties"] |= {"outdated": _FLAG, "label": _TEXT}
 _EVIDENCE = {
     "type": "object",
     "properties": {
@@ -63,6 +71,7 @@ _MATCHES = {
             "id": _TEXT,
             "rank": {"type": "integer"},
             "kind": _TEXT,
+            "label": _TEXT,
             "copies": {"type": "integer", "description": "with limit: images with these bytes"},
             **_FACTS,
             "asked": _ASKED,
@@ -85,7 +94,43 @@ def _responses(schema: dict[str, Any], status: int, *refusals: int) -> dict[str,
 #: The statuses of refused additions and updates.
 _ADD_REFUSALS = (408, 409, 413, 415, 425)
 
+_CHANGED_PAIR = {
+    "type": "object",
+    "required": ["id", "match", "rank", "kind", "label"],
+    "properties": {
+        "id": {"type": "string", "description": "the owner's image"},
+        "match": {"type": "string", "description": "the other owner's image"},
+        "rank": {"type": "integer"},
+        **{name: {"type": ["string", "null"]} for name in ("kind", "label")},
+    },
+}
+_MOMENT = {"type": "integer", "minimum": 0}
+
 _PATHS = {
+    "/changes": {
+        "get": {
+            "description": "What other owners added since a moment that is like an image of this"
+            " owner, in pages. Without since: no pairs, and the present moment as next. The last"
+            " page has its since as next",
+            "parameters": [
+                {"name": "since", "in": "query", "schema": _MOMENT},
+                {
+                    "name": "owner",
+                    "in": "query",
+                    "required": True,
+                    "schema": {"type": "string", "minLength": 1, "maxLength": 99},
+                },
+            ],
+            "responses": _responses(
+                _object(
+                    collection_id=_TEXT,
+                    pairs={"type": "array", "items": _CHANGED_PAIR},
+                    next=_MOMENT,
+                ),
+                200,
+            ),
+        }
+    },
     "/collection": {
         "get": {
             "parameters": [{"name": "session", "in": "query", "schema": _TEXT}],
@@ -101,26 +146,44 @@ _PATHS = {
         }
     },
     "/image": {
-        "post": {"requestBody": _BODY, "responses": _responses(_IMAGE, 201, *_ADD_REFUSALS)}
+        "post": {
+            "parameters": [_LABEL],
+            "requestBody": _BODY,
+            "responses": _responses(_IMAGE, 201, *_ADD_REFUSALS),
+        }
     },
     "/image/{image_id}": {
         "parameters": [_ID],
         "get": {"responses": _responses(_IMAGE, 200, 404)},
-        "post": {"requestBody": _BODY, "responses": _responses(_IMAGE, 201, *_ADD_REFUSALS)},
+        "post": {
+            "parameters": [_LABEL],
+            "requestBody": _BODY,
+            "responses": _responses(_IMAGE, 201, *_ADD_REFUSALS),
+        },
         "put": {
             "parameters": [
+                _LABEL,
                 {
                     "name": "only",
                     "in": "query",
                     "schema": {"type": "string", "enum": ["renew"]},
                     "description": "renew: describe the image again. The body must have the"
                     " same bytes as the image.",
-                }
+                },
             ],
             "requestBody": _BODY,
             "responses": _responses(_IMAGE, 200, 404, *_ADD_REFUSALS),
         },
         "delete": {"responses": _responses(_IMAGE, 200, 404, 425)},
+    },
+    "/image/{image_id}/label": {
+        "parameters": [_ID],
+        "post": {
+            "description": "Set the label of an image. Without the header, or with an empty one,"
+            " the image has no label any more",
+            "parameters": [_LABEL],
+            "responses": _responses(_IMAGE, 200, 404, 425),
+        },
     },
     "/images": {
         "get": {

@@ -30,11 +30,18 @@ class Timing:
     """The timing of the service.
 
     ``patience_seconds``: how long a part may make no progress. ``resync_backoff``: the pauses after
-    a full resync failed. ``search_backoff``: the pauses after a search for duplicates failed."""
+    a full resync failed. ``search_backoff``: the pauses after a search for duplicates failed.
+    ``renewal_interval_seconds``: how often to ask the collection which pictures an older version
+    described. ``changes_interval_seconds``: how often to ask what other owners added, if
+    ``sync.rescan_interval`` is not shorter. ``labels_interval_seconds``: how often to send the
+    labels that are due."""
 
     patience_seconds: float = PATIENCE_SECONDS
     resync_backoff: Backoff = _RESYNC_BACKOFF
     search_backoff: Backoff = _SEARCH_BACKOFF
+    renewal_interval_seconds: float = 3600.0
+    changes_interval_seconds: float = 300.0
+    labels_interval_seconds: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)

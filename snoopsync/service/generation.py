@@ -2,7 +2,8 @@
 
 The main thread waits for signals, and reports to systemd whether the other threads make progress.
 The engine's thread does the mirroring. One thread searches for duplicates. One thread sends
-pictures again that an older version of the collection described. In addition, the engine has
+pictures again that an older version of the collection described. One thread asks a service what
+other owners added that is like our images. One thread sends labels. In addition, the engine has
 workers, the watcher has readers, and the socket has its own threads.
 
 They stop in this order: first the engine, which waits for the running requests and records their
@@ -19,14 +20,14 @@ from collections.abc import Callable
 
 from snoopsync.config.settings import Config
 from snoopsync.control.report import ServiceView
-from snoopsync.core.errors import ConfigError, Stopped
+from snoopsync.core.errors import ConfigError, Stopped, Unauthorized
 from snoopsync.core.events import Event, log_event
 from snoopsync.runtime.liveness import Liveness
 from snoopsync.service.engine_thread import SHUTDOWN_SECONDS, EngineThread
 from snoopsync.service.environment import Environment, Showing
 from snoopsync.service.search_thread import SearchThread
 from snoopsync.sync.components import Components
-from snoopsync.sync.renewer import Renewer
+from snoopsync.sync.low_priority import LowPriorityTask, LowPriorityWork
 from snoopsync.watching.watcher import Watcher
 
 log = logging.getLogger("snoopsync.service")
@@ -35,11 +36,12 @@ log = logging.getLogger("snoopsync.service")
 #: progress, so a watcher may take this many times as long.
 _WATCHER_PATIENCES = 5
 
-#: How many threads a service starts. When one of them ends, the service ends.
-_THREADS = 3
-
 #: How often to check the parts of the service if systemd sets no watchdog interval, in seconds.
 _CHECK_SECONDS = 5.0
+
+
+def _ignore(_refusal: Unauthorized) -> None:
+    """A service may refuse labels alone. If it refuses the keys, other requests show that."""
 
 
 class Service:
@@ -67,6 +69,8 @@ class Service:
         )
         self.commands = self._engine_thread.commands
         self._working: set[str] = set()
+        #: How many threads the service has started. When one of them ends, the service ends.
+        self._threads = 0
         self._failure: BaseException | None = None
         self._liveness = Liveness()
         self._engine.on_done = lambda _actions: self._search.search_soon()
@@ -90,16 +94,10 @@ class Service:
         """Work until a signal, or until there is a new configuration, which is returned when every
         thread of this service has ended. ``showing`` shows the progress of the first resync. Raises
         the exception that ended a thread."""
-        renewer = Renewer(
-            self._components.renewal,
-            self._engine,
-            self._stop,
-            is_reconciled=lambda: self.reconciled,
-            on_renewed=self._search.search_soon,
-            on_refused=self._search.note_refusal,
-        )
+        work = self._background_work()
+        self._threads = 1 + len(work)
         engine = self._start("engine", lambda: self._engine_thread.run(showing))
-        others = [self._start("duplicates", self._search.run), self._start("renewal", renewer.run)]
+        others = [self._start(name, run) for name, run in work.items()]
         config = self._wait_for_config()
         self._engine_thread.hands_over = config is not None
         self._stop.set()
@@ -117,6 +115,37 @@ class Service:
         if self._failure is not None:
             raise self._failure
         return None if self._environment.signals.stop else config
+
+    def _background_work(self) -> dict[str, Callable[[], None]]:
+        """What threads of their own do beside the engine, by the name of the thread."""
+        timing, components = self._environment.timing, self._components
+        renewal = self._low_priority(components.renewal, timing.renewal_interval_seconds)
+        labels = self._low_priority(
+            components.label_updates, timing.labels_interval_seconds, on_refused=_ignore
+        )
+        work = {"duplicates": self._search.run, "renewal": renewal.run, "labels": labels.run}
+        poll = components.duplicate_search.changes_poll
+        if poll is not None:
+            rescan_seconds = components.config.sync.rescan_interval_seconds
+            interval_seconds = min(timing.changes_interval_seconds, rescan_seconds)
+            work["changes"] = self._low_priority(poll, interval_seconds).run
+        return work
+
+    def _low_priority(
+        self,
+        work: LowPriorityWork,
+        interval_seconds: float,
+        on_refused: Callable[[Unauthorized], None] | None = None,
+    ) -> LowPriorityTask:
+        return LowPriorityTask(
+            work,
+            interval_seconds,
+            self._engine,
+            self._stop,
+            is_reconciled=lambda: self.reconciled,
+            on_news=self._search.search_soon,
+            on_refused=on_refused or self._search.note_refusal,
+        )
 
     def _start(self, name: str, work: Callable[[], None]) -> threading.Thread:
         def guarded() -> None:
@@ -141,7 +170,7 @@ class Service:
     def _wait_for_config(self) -> Config | None:
         """Wait for a signal, the end of a thread, or a new configuration."""
         signals = self._environment.signals
-        while not signals.stop and len(self._working) == _THREADS:
+        while not signals.stop and len(self._working) == self._threads:
             if signals.take_reload():
                 config = self._reload()
                 if config is not None:

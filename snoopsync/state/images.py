@@ -19,6 +19,7 @@ from snoopsync.state.decisions import Decisions
 from snoopsync.state.deletions import Deletions
 from snoopsync.state.folders import Folders
 from snoopsync.state.intents import Intents
+from snoopsync.state.labels import Labels
 from snoopsync.state.listings import Listings
 from snoopsync.state.rows import PENDING_DELETION, below_directory, records, rel_path_of
 from snoopsync.state.unwanted import Unwanted
@@ -56,14 +57,15 @@ class ImageRow:
 
 class State:
     """The content of the state file. The methods of this class read the images. Its attributes are
-    the ``folders``, ``intents``, ``deletions``, ``unwanted`` images and ``decisions`` about
-    duplicates."""
+    the ``folders``, ``intents``, ``deletions``, ``unwanted`` images, ``labels`` and ``decisions``
+    about duplicates."""
 
     def __init__(self, database: Database) -> None:
         self.folders = Folders(database)
         self.intents = Intents(database)
         self.deletions = Deletions(database, self.intents)
         self.unwanted = Unwanted(database, self.intents)
+        self.labels = Labels(database)
         self.decisions = Decisions(database)
         self._database = database
         self.transaction = database.transaction

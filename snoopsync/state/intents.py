@@ -46,12 +46,14 @@ class Unsent:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """The collection has confirmed that an image has these bytes."""
+    """The collection has confirmed that an image has these bytes. ``is_labelled``: whether it also
+    confirmed the right label; ``None`` if it has no label as far as is known."""
 
     image_id: str
     mark: int
     sha256: bytes
     image_time: str | None
+    is_labelled: bool | None = None
 
 
 class Intents:
@@ -117,9 +119,9 @@ class Intents:
 
     def _confirm_at(self, image_id: str, sha256: bytes, now: float) -> None:
         self._database.change(
+            # It may have a label that another state file knew.
             "UPDATE image SET sha256 = ?, synced_at = ?, image_time = NULL, dirty = 0,"
-            " search_due = 1"
-            " WHERE image_id = ?",
+            " search_due = 1, label_due = 1 WHERE image_id = ?",
             (sha256, now, image_id),
         )
 

@@ -100,9 +100,7 @@ STEPS: tuple[str, ...] = (
     # The ID of the file system that a folder is on, since another disk may have the same device
     # number and the same inode of its root directory. 0: unknown.
     "ALTER TABLE folder ADD COLUMN file_system INTEGER NOT NULL DEFAULT 0;",
-    # What the collection reports about a pair: the kind, which image to keep and why, and the bytes
-    # that were compared. A dismissal is stored by bytes, with a < b, so that it applies whatever
-    # IDs the images get.
+    # What the collection reports about a pair. Dismissals are stored by bytes, with a < b.
     """
     ALTER TABLE pair ADD COLUMN kind TEXT;
     ALTER TABLE pair ADD COLUMN better TEXT;
@@ -376,4 +374,27 @@ STEPS: tuple[str, ...] = (
     # named_in: as in ``image``, of an image of ours that has no row any more. If the same bytes
     # come back under its ID, an alert named them already.
     "ALTER TABLE picture ADD COLUMN named_in INTEGER;",
+    # The collection reports images of other owners that are like ours. reported_pair: what it
+    # reported and no search has looked at yet. match: the other owner's image. alert_due: an alert
+    # for the other owner's image is to be given.
+    """
+    CREATE TABLE reported_pair (
+        match TEXT NOT NULL,
+        image_id TEXT NOT NULL,
+        rank INTEGER NOT NULL,
+        kind TEXT,
+        label TEXT,
+        PRIMARY KEY (match, image_id)
+    ) STRICT, WITHOUT ROWID;
+    ALTER TABLE picture ADD COLUMN alert_due INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX picture_alert_due ON picture (image_id) WHERE alert_due;
+    """,
+    # label_due: the label of the image in the collection may be another one than that of its file.
+    """
+    ALTER TABLE image ADD COLUMN label_due INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX image_label_due ON image (image_id) WHERE label_due;
+    CREATE TRIGGER image_is_renamed AFTER UPDATE OF folder, directory, name ON image
+    WHEN NOT old.label_due AND EXISTS (SELECT 1 FROM fact WHERE name = 'label host' AND value <> '')
+    BEGIN UPDATE image SET label_due = 1 WHERE image_id = new.image_id; END;
+    """,
 )

@@ -7,10 +7,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from snoopsync.core.duplicates import NEAREST_LINKS, Findings, FoundImage, search_limit
-from snoopsync.core.keep import IDENTICAL
+from snoopsync.state.alerts import Alerts, is_member, name_image
 from snoopsync.state.database import Database
-from snoopsync.state.nodes import BELONGS, OPEN, FoundLink, Node, Nodes
-from snoopsync.state.sides import Side, read_side
+from snoopsync.state.nodes import BELONGS, FoundLink, Node, Nodes
+from snoopsync.state.reported_pairs import ReportedPairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,25 +35,15 @@ class SearchResult:
     is_partial: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class NewDuplicate:
-    """A new picture and the nearest picture that is similar to it. ``kind``: how they differ.
-    ``others``: how many more images the group has."""
-
-    image: Side
-    match: Side
-    rank: int
-    kind: str | None
-    group: int
-    others: int
-
-
 class Searches:
-    """The searches for duplicates, in the state file."""
+    """The searches for duplicates, in the state file. ``alerts``: the alerts that are due.
+    ``reported``: what the collection reported about images of other owners."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._nodes = Nodes(database)
+        self.alerts = Alerts(database, self._nodes)
+        self.reported = ReportedPairs(database, self._nodes)
 
     def due(self, limit: int) -> list[Due]:
         """At most ``limit`` images that were confirmed since they were last searched for."""
@@ -135,6 +125,7 @@ class Searches:
 
     def _record_findings(self, result: SearchResult) -> None:
         due = result.due
+        self.reported.learn_contents(result.findings.images)
         found, ours = self._by_content(result)
         copies = self._database.query(
             f"SELECT image_id FROM image WHERE sha256 = ? AND {BELONGS} LIMIT 2", (due.sha256,)
@@ -142,7 +133,9 @@ class Searches:
         node = self._nodes.of_content(due.sha256)
         if node is None and not found and len(copies) < 2:
             if not result.is_partial:
-                self._name(due.image_id, None)  # an alert about earlier bytes no longer counts
+                name_image(
+                    self._database, due.image_id, None
+                )  # an alert about earlier bytes no longer counts
             return
         node = self._nodes.record(due.sha256, result.findings.facts, result.at)
         same = found.pop(due.sha256, [])
@@ -158,8 +151,8 @@ class Searches:
         self._nodes.settle()
         group = self._reread(node).group_id
         if group is None:
-            self._name(due.image_id, None)
-        elif news and self._is_member(due.image_id):
+            name_image(self._database, due.image_id, None)
+        elif news and is_member(self._database, due.image_id):
             self._database.change(
                 "UPDATE image SET alert_due = 1 WHERE image_id = ?", (due.image_id,)
             )
@@ -240,16 +233,6 @@ class Searches:
         )
         return named_in
 
-    def _name(self, image_id: str, group: int | None) -> None:
-        self._database.change(
-            "UPDATE image SET named_in = ?, alert_due = 0 WHERE image_id = ?", (group, image_id)
-        )
-
-    def _is_member(self, image_id: str) -> bool:
-        return bool(
-            self._database.one(f"SELECT 1 FROM image WHERE image_id = ? AND {BELONGS}", (image_id,))
-        )
-
     def _by_content(
         self, result: SearchResult
     ) -> tuple[dict[bytes, list[FoundImage]], Collection[str]]:
@@ -320,74 +303,6 @@ class Searches:
         again = self._nodes.of_content(node.content)
         assert again is not None
         return again
-
-    # Alerts.
-
-    def alerts_due(self) -> list[NewDuplicate]:
-        """The alerts that are due. If two of these images are in one group, the alert for the first
-        one counts the second."""
-        rows = self._database.query(
-            # The unary plus makes SQLite sort the few rows, instead of reading the whole table.
-            "SELECT image_id, sha256 FROM image WHERE alert_due ORDER BY +rowid"
-        )
-        alerts, groups = [], set()
-        for image_id, sha256 in rows:
-            alert = self._alert(image_id, sha256)
-            if alert is not None and alert.group not in groups:
-                groups.add(alert.group)
-                alerts.append(alert)
-        return alerts
-
-    def _alert(self, image_id: str, sha256: bytes | None) -> NewDuplicate | None:
-        node = None if sha256 is None else self._nodes.of_content(sha256)
-        if node is None or node.group_id is None or not self._is_member(image_id):
-            return None
-        image = read_side(self._database, node.node_id, image_id)
-        match, rank, kind = self._nearest(image_id, node)
-        if image is None or match is None:
-            return None
-        count: int = self._database.one(
-            "SELECT sum(images + others) FROM node WHERE group_id = ?", (node.group_id,)
-        )
-        return NewDuplicate(image, match, rank, kind, node.group_id, max(0, count - 2))
-
-    def _nearest(self, image_id: str, node: Node) -> tuple[Side | None, int, str | None]:
-        match = read_side(self._database, node.node_id, image_id, another=True)
-        if node.internal and match is not None:
-            return match, 0, IDENTICAL
-        rows = self._database.query(
-            f"SELECT b, rank, kind FROM link WHERE a = ?1 AND {OPEN}"
-            f" UNION ALL SELECT a, rank, kind FROM link WHERE b = ?1 AND {OPEN} ORDER BY 2, 1",
-            (node.node_id,),
-        )
-        for other, rank, kind in rows:
-            match = read_side(self._database, other, "", another=True)
-            if match is not None:
-                return match, rank, kind
-        return None, 0, None
-
-    def mark_alerted(self, alerts: Sequence[NewDuplicate]) -> None:
-        """Record that these images were alerted. The alerts named or counted all images of their
-        groups. Alerts that are no longer due are dropped."""
-        with self._database.transaction():
-            for alert in alerts:
-                self._name(alert.image.image_id, alert.group)
-                self._database.change(
-                    "UPDATE image SET named_in = ?1, alert_due = 0 WHERE named_in IS NULL"
-                    " AND sha256 IN (SELECT content FROM node WHERE group_id = ?1)",
-                    (alert.group,),
-                )
-                self._database.change(
-                    # Few alerts are due, and the group may have thousands of images.
-                    "UPDATE image SET alert_due = 0 WHERE alert_due AND"
-                    " (SELECT group_id FROM node WHERE content = sha256) = ?",
-                    (alert.group,),
-                )
-            for image_id, sha256 in self._database.query(
-                "SELECT image_id, sha256 FROM image WHERE alert_due"
-            ):
-                if self._alert(image_id, sha256) is None:
-                    self._name(image_id, None)
 
 
 def _is_connected(node: Node | None, group: int | None, linked: Collection[int]) -> bool:

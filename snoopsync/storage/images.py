@@ -207,6 +207,11 @@ class ImageStore(Protocol):
         """The images with these bytes. Those whose ID does not begin with ``owner`` come first."""
         ...
 
+    def copy_of_owner(self, sha256: bytes, owner: str) -> StoredImage | None:
+        """An image with these bytes whose ID begins with ``owner``, the first one by ID; ``None``
+        if there is none."""
+        ...
+
     def marks_of_bytes(self, sha256: bytes) -> list[int]:
         """The marks of the images with these bytes."""
         ...

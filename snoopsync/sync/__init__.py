@@ -17,7 +17,9 @@ Modules, in reading order:
 ``pruning``           ``resync --prune``
 ``duplicate_search``  searches for duplicates, and alerts
 ``renewal``           sends pictures again that the collection must describe again
-``renewer``           decides when the renewal runs
+``label_updates``     sends the names of images without the pictures
+``changes_poll``      asks what other owners added that is like our images
+``low_priority``      decides when these three run
 ``approving``         approves held deletions if no service runs
 ``deciding``          carries out decisions about duplicates
 ``comparing``         compares images of a group that no link connects

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from collections.abc import Collection as Container
@@ -17,8 +18,10 @@ from snoopsync.client.circuit_breaker import CircuitBreaker, RetryPolicy
 from snoopsync.client.paging import DEFAULT_LIMITS, ListingLimits
 from snoopsync.client.retrying import RetryingCollection
 from snoopsync.config.settings import CollectionConfig, Config, FolderConfig
+from snoopsync.core.addresses import is_insecure
 from snoopsync.core.errors import StateDamaged
 from snoopsync.core.events import Event, log_event
+from snoopsync.core.labels import Labelling
 from snoopsync.core.protocol import ImageCollection
 from snoopsync.embedded import open_embedded
 from snoopsync.folders.configured import monitors_of
@@ -35,6 +38,7 @@ from snoopsync.state.images import State
 from snoopsync.state.lock import COLLECTION_DIRECTORY
 from snoopsync.state.schedule import begin_schedule
 from snoopsync.state.searches import Searches
+from snoopsync.sync.changes_poll import ChangesPoll
 from snoopsync.sync.duplicate_search import (
     DuplicateSearch,
     SearchSettings,
@@ -43,6 +47,7 @@ from snoopsync.sync.duplicate_search import (
 )
 from snoopsync.sync.engine import Settings, SyncEngine
 from snoopsync.sync.in_flight import InFlight, path_of
+from snoopsync.sync.label_updates import LabelUpdates
 from snoopsync.sync.planning import PlanningPace
 from snoopsync.sync.renewal import Renewal
 
@@ -50,6 +55,9 @@ if TYPE_CHECKING:
     from snoopsync.watching.watcher import Watcher
 
 log = logging.getLogger("snoopsync")
+
+#: Stands for the name of a machine that has none.
+_NO_HOST = "localhost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +72,7 @@ class Components:
     engine: SyncEngine
     duplicate_search: DuplicateSearch
     renewal: Renewal
+    label_updates: LabelUpdates
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +80,7 @@ class Dependencies:
     """The external dependencies of the components, which tests replace. ``retry_seconds``: the
     first pause before a request is retried, on the ``outage_clock``. ``listing_limits``: how much
     of a listing is read. ``counters``: the counters for metrics. ``planning``: how many files are
-    planned together."""
+    planned together. ``host``: the name of this machine, for labels."""
 
     clock: Clock = field(default_factory=Clock)
     disk: Disk = field(default_factory=Disk)
@@ -81,6 +90,7 @@ class Dependencies:
     listing_limits: ListingLimits = DEFAULT_LIMITS
     counters: Counters = field(default_factory=Counters)
     planning: PlanningPace = field(default_factory=PlanningPace)
+    host: str = field(default_factory=socket.gethostname)
 
 
 def embedded_path(state: Path) -> Path:
@@ -116,7 +126,7 @@ def _client(
     settings: CollectionConfig, timeout_seconds: float | None, counters: Counters | None
 ) -> ImageCollection:
     # Imported late, because requests takes 0.1 s, and the embedded collection does not need it.
-    from snoopsync.client.collection import Collection, is_insecure
+    from snoopsync.client.collection import Collection
 
     if is_insecure(settings.endpoint):
         log_event(
@@ -204,6 +214,8 @@ def open_components(
     schedule = begin_schedule(state, deps.clock)
     report_host(config.collection, state)
     settings = _settings(config, owner_of(config.collection, state), deps, rehearsal=rehearsal)
+    if not rehearsal:
+        state.labels.use(settings.labelling.host)
     engine = SyncEngine(
         settings, monitors, state, retrying, search_collection, schedule, deps.make_workers
     )
@@ -213,11 +225,20 @@ def open_components(
         engine.sender.in_flight_file = InFlight(state, path_of(config.state))
     searches = Searches(database)
     folders = {monitor.folder.name: monitor.folder for monitor in monitors}
+    poll = None
+    if not config.collection.embedded:  # it has no other owners
+        poll = ChangesPoll(
+            settings.owner, state, searches.reported, search_collection, config.duplicates.max_rank
+        )
     duplicate_search = _duplicate_search(
-        config, search_collection, searches, HardLinks(state, folders), deps.counters
+        config, search_collection, searches, HardLinks(state, folders), deps.counters, poll
     )
     renewal = Renewal(settings.owner, state, searches, folders, search_collection)
-    yield Components(config, state, searches, search_collection, engine, duplicate_search, renewal)
+    label_updates = LabelUpdates(settings.labelling, state.labels, search_collection)
+    yield Components(
+        *(config, state, searches, search_collection, engine, duplicate_search, renewal),
+        label_updates,
+    )
     search_collection.log_suppressed()
 
 
@@ -230,6 +251,7 @@ def _settings(config: Config, owner: str, deps: Dependencies, *, rehearsal: bool
         hold_over=config.sync.hold_deletes_over,
         rehearsal=rehearsal,
         planning=deps.planning,
+        labelling=Labelling((deps.host or _NO_HOST) if config.collection.share_names else ""),
     )
 
 
@@ -239,6 +261,7 @@ def _duplicate_search(
     searches: Searches,
     hard_links: HardLinks,
     counters: Counters,
+    poll: ChangesPoll | None,
 ) -> DuplicateSearch:
     file = config.duplicates.log
     return DuplicateSearch(
@@ -252,6 +275,7 @@ def _duplicate_search(
         announce_to_log if file is None else announce_to_file(file),
         counters=counters,
         hard_links=hard_links,
+        changes_poll=poll,
     )
 
 

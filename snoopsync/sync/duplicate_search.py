@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from snoopsync.core.duplicates import Findings, describe_duplicate, findings_of
+from snoopsync.core.duplicates import Findings, describe_duplicate, findings_of, search_limit
 from snoopsync.core.errors import CollectionError, NotFound, Unavailable, Unreachable
 from snoopsync.core.events import Event, Field, event_record, log_event
 from snoopsync.core.keep import IDENTICAL, FolderOrder, Keep, which_to_keep
@@ -24,12 +24,18 @@ from snoopsync.log.append_file import append_line
 from snoopsync.log.formats import JsonFormatter
 from snoopsync.log.setup import delivered
 from snoopsync.runtime.counters import Counters
-from snoopsync.state.searches import Due, NewDuplicate, Searches, SearchResult
+from snoopsync.state.alerts import NewDuplicate
+from snoopsync.state.reported_pairs import ReportedPair
+from snoopsync.state.searches import Due, Searches, SearchResult
 from snoopsync.state.sides import Side
+from snoopsync.sync.changes_poll import ChangesPoll
 
 log = logging.getLogger("snoopsync.duplicates")
 
 _BATCH = 50
+
+#: How many reported images of other owners are recorded before new images of ours are searched for.
+_REPORTED_BATCH = 50
 
 #: How many alerts are written to the log together, and then marked in one commit.
 _ALERTS_AT_ONCE = 500
@@ -96,7 +102,8 @@ class SearchSettings:
 
 class DuplicateSearch:
     """Searches for one image after another, and alerts. Used by one thread. ``hard_links`` finds
-    the matches that are hard links of the image's own file, which are not duplicates."""
+    the matches that are hard links of the image's own file, which are not duplicates.
+    ``changes_poll`` learns what other owners add after the searches."""
 
     def __init__(
         self,
@@ -107,7 +114,9 @@ class DuplicateSearch:
         *,
         counters: Counters | None = None,
         hard_links: HardLinks | None = None,
+        changes_poll: ChangesPoll | None = None,
     ) -> None:
+        self.changes_poll = changes_poll
         self._hard_links = hard_links
         self._collection = collection
         self._searches = searches
@@ -132,9 +141,39 @@ class DuplicateSearch:
         self._searches.settle()
         self._alert(is_stopped)
         self.has_tried_all = False
-        failed_in_a_row = 0
         postponed = self._postponed if only_new else frozenset()
+        self._search_all_due(postponed, is_stopped)
+        after = ""
+        while not only_new and not is_stopped() and (batch := self._reported_after(after)):
+            self._look_at_reported(batch)
+            after = batch[-1][0].match
+            self._search_all_due(postponed, is_stopped)
+        if is_stopped():
+            return
+        self._alert(is_stopped)
+        trouble, self._trouble = self._trouble, None
+        self._postponed = postponed | self._failed
+        self._failed.clear()
+        self.has_tried_all = True
+        if trouble is not None:
+            raise trouble
+
+    def run_once(self) -> None:
+        """Do all of this for a command: ``work_off``, and ask once what other owners added. If
+        asking fails, the next run asks for the same again."""
+        self.work_off(lambda: False)
+        is_new = False
+        with suppress(CollectionError):
+            if self.changes_poll is not None:
+                is_new = self.changes_poll.work_off(lambda _seconds: True)
+        if is_new:
+            self.work_off(lambda: False)
+
+    def _search_all_due(self, postponed: frozenset[str], is_stopped: Callable[[], bool]) -> None:
+        failed_in_a_row = 0
         while batch := self._due(self._failed | postponed):
+            if self.changes_poll is not None:
+                self.changes_poll.begin()
             try:
                 for due in batch:
                     if is_stopped():
@@ -152,12 +191,6 @@ class DuplicateSearch:
                             raise  # the next call continues with the others
             finally:
                 self._record_results()
-        trouble, self._trouble = self._trouble, None
-        self._postponed = postponed | self._failed
-        self._failed.clear()
-        self.has_tried_all = True
-        if trouble is not None:
-            raise trouble
 
     def _due(self, failed: Collection[str]) -> list[Due]:
         batch = self._searches.due(_BATCH + len(failed))
@@ -213,11 +246,57 @@ class DuplicateSearch:
         except NotFound:
             return False
 
+    # What the collection reported about images of other owners.
+
+    def _reported_after(self, after: str) -> list[list[ReportedPair]]:
+        return self._searches.reported.due(after, _REPORTED_BATCH)
+
+    def _look_at_reported(self, batch: Sequence[Sequence[ReportedPair]]) -> None:
+        """Record these images of other owners, each with its pairs. The pairs of an image stay due
+        if the search fails."""
+        searched: dict[str, Findings | None] = {}
+        failures = 0
+        for pairs in batch:
+            try:
+                self._record_reported(pairs, searched)
+            except CollectionError as error:
+                failures += 1
+                if error.concerns_all or failures == _MAX_FAILURES:
+                    raise
+                self._trouble = self._trouble or error
+
+    def _record_reported(
+        self, pairs: Sequence[ReportedPair], searched: dict[str, Findings | None]
+    ) -> None:
+        """Record one image of another owner. The search for the nearest image of ours, which may be
+        among those that were ``searched`` for, shows what the collection knows about it."""
+        match = pairs[0].match
+        for number, pair in enumerate(pairs):
+            if pair.image_id not in searched:
+                searched[pair.image_id] = self._find(pair.image_id)
+            findings = searched[pair.image_id]
+            if findings is not None and findings.images:
+                found = next((each for each in findings.images if each.image_id == match), None)
+                reported = self._searches.reported
+                reported.record(pairs[number:], found, findings.facts, time.time())
+                return
+        self._searches.reported.drop(match)  # one of the two was removed meanwhile
+
+    def _find(self, image_id: str) -> Findings | None:
+        """What a search finds that is like an image; ``None`` if the collection does not have the
+        image."""
+        limit = search_limit(0)
+        try:
+            answer = self._collection.search_images_by_id(image_id, limit)
+        except NotFound:
+            return None
+        return findings_of(image_id, answer["results"], self._settings.max_rank, limit=limit)
+
     def _alert(self, is_stopped: Callable[[], bool]) -> None:
         # Alert first, then mark: if the machine stops in between, the alert is repeated. In the
         # other order, the alert could be lost. An alert is only marked when its log line has been
         # written.
-        unalerted = self._searches.alerts_due()
+        unalerted = self._searches.alerts.due()
         for start in range(0, len(unalerted), _ALERTS_AT_ONCE):
             batch = unalerted[start : start + _ALERTS_AT_ONCE]
             if not self._settings.quiet:
@@ -226,7 +305,7 @@ class DuplicateSearch:
                 while not delivered(_WAIT_SECONDS):
                     if is_stopped():
                         return
-            self._searches.mark_alerted(batch)
+            self._searches.alerts.mark(batch)
             self._counters.found_duplicates(len(batch))
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from snoopsync.client.retrying import RetryingCollection
 from snoopsync.config.settings import HoldPolicy
 from snoopsync.core.errors import CollectionError
+from snoopsync.core.labels import Labelling
 from snoopsync.core.model import File, Gone, Record, RelPath
 from snoopsync.core.planner import Action, Adopt, Delete, Forget, Rename
 from snoopsync.core.tally import ImageOutcome
@@ -56,7 +57,8 @@ _REHEARSED_AT_ONCE = 500
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The engine's settings. A ``rehearsal`` plans everything and sends nothing. Without
-    ``hold_over``, deletions are never held for being too many."""
+    ``hold_over``, deletions are never held for being too many. ``labelling``: which labels images
+    are sent with."""
 
     owner: str
     settle_seconds: float
@@ -65,6 +67,7 @@ class Settings:
     hold_over: HoldPolicy | None
     rehearsal: bool = False
     planning: PlanningPace = field(default_factory=PlanningPace)
+    labelling: Labelling = field(default_factory=Labelling)
 
 
 class SyncEngine:
@@ -104,7 +107,8 @@ class SyncEngine:
         self._pending.on_unclear = self._note_unclear
         self._readers = make_workers(2, "read")
         senders = make_workers(settings.workers, "send")
-        transfer = Rehearsal(collection) if settings.rehearsal else Transfer(collection)
+        kind = Rehearsal if settings.rehearsal else Transfer
+        transfer = kind(collection, settings.labelling)
         # Large enough that no worker waits for this thread.
         capacity = _REHEARSED_AT_ONCE if settings.rehearsal else 2 * settings.workers
         self.sender = Sender(state, folders, transfer, senders, capacity, schedule, self.inbox)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from enum import Enum, auto
 
 from snoopsync.client.paging import MOST_IMAGES
@@ -31,6 +31,7 @@ from snoopsync.core.text import counted
 from snoopsync.folders.folder import Folder
 from snoopsync.state.images import State
 from snoopsync.state.searches import Searches
+from snoopsync.sync.low_priority import Rest
 
 log = logging.getLogger("snoopsync.renewal")
 
@@ -40,10 +41,6 @@ _UNDER_WAY = "under way"
 
 #: After this many failures in a row, the pass ends.
 _MAX_FAILURES = 20
-
-#: Waits for a number of seconds, then until nothing more important is left to do. Returns false to
-#: stop.
-Rest = Callable[[float], bool]
 
 
 class _Outcome(Enum):

@@ -307,11 +307,11 @@ class Sender:
     def _confirm(self, uploaded: Uploaded) -> Action:
         record = uploaded.record
         self._intents.confirm(uploaded.sent, self._clock.now())
-        file = File(record.seen, record.submount)
-        action: Add | Update = Update(record.rel_path, record.image_id, file)
+        self._state.labels.note_sent(uploaded.sent, record.rel_path)
+        kind: type[Add | Update] = Update if record.sha256 is not None else Add
+        action = kind(record.rel_path, record.image_id, File(record.seen, record.submount))
         outcome, event, where = ImageOutcome.UPDATED, Event.UPDATED, "in"
-        if record.sha256 is None:
-            action = Add(record.rel_path, record.image_id, file)
+        if kind is Add:
             outcome, event, where = ImageOutcome.ADDED, Event.ADDED, "to"
         self.tally.note(record.rel_path, record.image_id, outcome)
         self._log_image(event, where, record.rel_path, record.image_id)

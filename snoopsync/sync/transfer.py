@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from snoopsync.client.retrying import RetryingCollection, put_image, remove_image
+from snoopsync.client.changing import put_image, remove_image
+from snoopsync.client.retrying import RetryingCollection
 from snoopsync.core.errors import CollectionError, FileChanged, NotFound, Stopped
+from snoopsync.core.labels import Labelling
 from snoopsync.core.model import File, Gone, Observation, Record, RelPath, Unclear
 from snoopsync.core.protocol import ImageCollection
 from snoopsync.folders.folder import Folder
@@ -121,10 +123,11 @@ class _Unproven(Exception):
 
 class Transfer:
     """Sends and removes images, one per call. For any thread. ``upload`` and ``delete`` return
-    ``None`` if the process is stopping."""
+    ``None`` if the process is stopping. Images are labelled as ``labelling`` says."""
 
-    def __init__(self, collection: RetryingCollection) -> None:
+    def __init__(self, collection: RetryingCollection, labelling: Labelling) -> None:
         self._collection = collection
+        self._labelling = labelling
 
     def probe(self) -> CollectionError | None:
         """Send one small request. Returns why the collection cannot be used, or ``None``. Waits for
@@ -184,8 +187,12 @@ class Transfer:
     def _send(self, item: Outstanding, file: StableFile) -> Sent:
         image_id = item.record.image_id
         expected = item.record.sha256 is not None
-        answer = put_image(self._collection, image_id, file, expected=expected)
-        return Sent(image_id, item.mark, file.sha256 or file.hash_all(), answer["image_time"])
+        label = self._labelling.label_of(item.record.rel_path)
+        answer = put_image(self._collection, image_id, file, expected=expected, label=label)
+        confirmed = answer.get("label")
+        is_labelled = None if label is None and confirmed is None else label == confirmed
+        sha256 = file.sha256 or file.hash_all()
+        return Sent(image_id, item.mark, sha256, answer["image_time"], is_labelled)
 
     def _remove(self, removal: Removal, prove: Callable[[], None]) -> bool:
         """Remove the image. Returns whether the collection held it."""

@@ -39,7 +39,11 @@ class MemoryCollection:
         self._lock = threading.Lock()
 
     def add_image(
-        self, image: ImageSource, image_id: str | None = None, update_existing: bool = False
+        self,
+        image: ImageSource,
+        image_id: str | None = None,
+        update_existing: bool = False,
+        label: str | None = None,
     ) -> ImageAnswer:
         """Add an image, or replace one, as in ``ImageCollection``."""
         assert image_id is not None, "snoopsync makes the IDs"

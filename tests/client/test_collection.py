@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from snoopsync.client.collection import Collection, is_insecure
+from snoopsync.client.collection import Collection
 from snoopsync.core.errors import (
     BadAnswer,
     CollectionError,
@@ -349,20 +349,3 @@ def test_an_endpoint_may_end_in_a_slash_or_have_no_path(server: CollectionServer
     with Collection(PUBLIC_KEY, SECRET_KEY, server.endpoint + "/") as client:
         client.get_images()
     assert server.requests[0].path == "/api/v1/images"
-
-
-@pytest.mark.parametrize(
-    ("endpoint", "expected"),
-    [
-        ("http://visualsnoop.com/api/v1", True),
-        ("http://192.168.1.5:8000/api", True),
-        ("https://visualsnoop.com/api/v1", False),
-        ("http://localhost:8000/", False),
-        ("http://127.0.0.1/", False),
-        ("http://127.9.9.9/", False),
-        ("http://[::1]:80/", False),
-        ("http://localhost.example.com/", True),
-    ],
-)
-def test_http_to_another_machine_is_insecure(endpoint: str, expected: bool) -> None:
-    assert is_insecure(endpoint) is expected

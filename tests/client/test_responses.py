@@ -19,12 +19,14 @@ from snoopsync.core.errors import (
     BadAnswer,
     CollectionError,
     Conflict,
+    ExcessiveAnswer,
     NotFound,
     Refused,
     Unauthorized,
     Unavailable,
     Unwritable,
 )
+from snoopsync.core.protocol import ChangesAnswer
 from tests.support.hosted import hosted
 
 NOW = 1422218585.0
@@ -393,6 +395,66 @@ def test_an_invalid_page_of_outdated_images_is_a_bad_answer(odd: dict[str, objec
     assert lists.parse_outdated(answer(body=json.dumps(whole).encode()), "c")["ids"] == ["a"]
     with pytest.raises(BadAnswer):
         lists.parse_outdated(answer(body=json.dumps(whole | odd).encode()), "c")
+
+
+def changed(**odd: object) -> dict[str, object]:
+    return {"id": "us.a", "match": "them.b", "rank": 3, "kind": "edited", "label": "PC: b", **odd}
+
+
+def changes(*pairs: object, **odd: object) -> ChangesAnswer:
+    whole = {"collection_id": "c", "pairs": list(pairs), "next": 7, **odd}
+    return lists.parse_changes(answer(body=json.dumps(whole).encode()), "c", "us")
+
+
+def test_only_the_known_fields_of_changes_are_kept() -> None:
+    page = changes(
+        changed(more=3), changed(kind="new", label=3), changed(kind=None, label="\ud800")
+    )
+    assert page["next"] == 7
+    assert page["pairs"] == [changed(), *[changed(kind=None, label=None)] * 2]
+    long = "é" * 256
+    labels = [
+        page["label"] for page in changes(changed(label=long), changed(label=long + "x"))["pairs"]
+    ]
+    assert labels == [long, None]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        *({"id": "them.c"}, {"id": "us"}, {"match": "us.b"}, {"match": ""}, {"match": "x" * 101}),
+        *({"rank": -1}, {"rank": 2**31}),
+    ],
+)
+def test_changes_of_impossible_images_are_left_out(odd: dict[str, object]) -> None:
+    assert changes(changed(**odd), changed())["pairs"] == [changed()]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        *({"pairs": 3}, {"pairs": [3]}, {"pairs": [{}]}, {"pairs": [changed(rank="3")]}),
+        *({"pairs": [changed(id=None)]}, {"pairs": [changed(match="\ud800")]}),
+        *(
+            {"next": None},
+            {"next": "7"},
+            {"next": 7.0},
+            {"next": True},
+            {"next": -1},
+            {"next": 2**63},
+        ),
+    ],
+)
+def test_an_invalid_page_of_changes_is_a_bad_answer(odd: dict[str, object]) -> None:
+    with pytest.raises(BadAnswer):
+        changes(**odd)
+
+
+def test_a_page_of_too_many_changes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lists, "MOST_CHANGED_PAIRS", 3)
+    assert len(changes(*[changed()] * 3)["pairs"]) == 3
+    with pytest.raises(ExcessiveAnswer):
+        changes(*[changed(rank=-1)] * 4)
 
 
 @pytest.mark.parametrize("call", ["id", "images"])

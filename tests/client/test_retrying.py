@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
+from snoopsync.client.changing import put_image, remove_image
 from snoopsync.client.circuit_breaker import CircuitBreaker, RetryPolicy
 from snoopsync.client.collection import Collection
 from snoopsync.client.paging import ListingLimits
-from snoopsync.client.retrying import RetryingCollection, put_image, remove_image
+from snoopsync.client.retrying import RetryingCollection
 from snoopsync.core.errors import (
     CollectionError,
     Conflict,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from snoopsync.core.addresses import Address, is_loopback
+from snoopsync.core.addresses import Address, is_insecure, is_loopback
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,20 @@ def test_loopback_addresses_stay_on_this_machine(host: str) -> None:
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.1", "example.org", "localhost.org"])
 def test_other_addresses_do_not_stay_on_this_machine(host: str) -> None:
     assert not is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "expected"),
+    [
+        ("http://visualsnoop.com/api/v1", True),
+        ("http://192.168.1.5:8000/api", True),
+        ("https://visualsnoop.com/api/v1", False),
+        ("http://localhost:8000/", False),
+        ("http://127.0.0.1/", False),
+        ("http://127.9.9.9/", False),
+        ("http://[::1]:80/", False),
+        ("http://localhost.example.com/", True),
+    ],
+)
+def test_http_to_another_machine_is_insecure(endpoint: str, expected: bool) -> None:
+    assert is_insecure(endpoint) is expected

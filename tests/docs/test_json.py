@@ -15,6 +15,7 @@ import pytest
 
 from snoopsync.cli.root import program
 from snoopsync.embedded import open_embedded
+from snoopsync.sync.components import embedded_path
 from tests.docs.test_docs import commands
 from tests.embedded.helpers import make_outdated
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
@@ -170,6 +171,8 @@ def _of_one_installation(samples: Samples, home: Installation) -> None:
     samples.run(home, "list", "list", "--json")
     samples.run(home, "duplicates", "duplicates", "--all", "--json")
     samples.run(home, "duplicates --pairs", "duplicates", "--pairs", "--all", "--json")
+    with closing(open_embedded(embedded_path(home.state))) as collection:
+        collection.add_image(home.pictures / "a.jpg", "other.a", label="attic: a.jpg")
     samples.run(home, "search", "search", home.pictures / "a.jpg", "--json")
     samples.run(home, "check", "check", "--json")
     with home.running():

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from snoopsync.decoding.features import FEED_VERSION, Features
+from snoopsync.embedded import search
 from snoopsync.embedded.kinds import MatchKind
 from snoopsync.embedded.search import SimilaritySearch
 from snoopsync.storage.images import DescribedImage
@@ -132,3 +133,40 @@ def test_a_search_for_the_next_copy_finds_what_was_added_and_removed_meanwhile(
     assert found("a") == ["b"]
     store.remove("c")
     assert found("a") == ["b"]
+
+
+def of_owner(store: SqliteImageStore, features: Features, owner: str) -> list[str]:
+    found = SimilaritySearch(store).nearest_of_owner(features, FEED_VERSION, LIMIT, f"{owner}.")
+    return [each.stored.image_id for each in found]
+
+
+def test_the_images_of_one_owner_are_found_among_many_of_others(
+    store: CountingStore, features: Features
+) -> None:
+    small = extract(encode(PICTURE.resize((120, 90), Image.Resampling.LANCZOS), quality=60))
+    for number, image_id in enumerate(("nas.2", "nas.1", "nas2.1")):
+        store.add(image_id, features, number + 1)
+    store.add("nas.small", small, 4)
+    for number in range(200):
+        shown = features if number % 2 else with_bytes(features, f"{number}")
+        store.add(f"other.{number:03}", shown, number + 5)
+    store.read = 0
+    assert of_owner(store, features, "nas") == ["nas.1", "nas.small"]
+    assert of_owner(store, features, "nas2") == ["nas2.1"]
+    assert of_owner(store, features, "na") == []
+    assert store.read == 3
+    for number in range(2 * LIMIT):
+        store.add(f"nas.x{number}", with_bytes(features, f"nas {number}"), number + 500)
+    assert len(of_owner(store, features, "nas")) == LIMIT
+
+
+def test_a_search_for_the_images_of_one_owner_examines_a_limited_number(
+    store: CountingStore, features: Features, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "_MOST_EXAMINED", 3 * LIMIT)
+    for number in range(3 * LIMIT):
+        store.add(f"other.{number:02}", with_bytes(features, f"{number}"), number + 1)
+    store.add("nas.1", with_bytes(features, "nas"), 99)
+    assert of_owner(store, with_bytes(features, "asked"), "nas") == []
+    store.remove("other.00")
+    assert of_owner(store, with_bytes(features, "asked"), "nas") == ["nas.1"]

@@ -7,7 +7,7 @@ with retries.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
@@ -17,8 +17,9 @@ import pytest
 from snoopsync.client.collection import Collection
 from snoopsync.client.retrying import RetryingCollection
 from snoopsync.core.errors import Conflict, NotFound, Refused
-from snoopsync.core.protocol import ImageCollection
+from snoopsync.core.protocol import ImageCollection, Labelled, ReportsChanges
 from snoopsync.embedded import open_embedded
+from snoopsync.embedded.changes import PAGE_IMAGES
 from snoopsync.server.storage import Location
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
 from tests.support.hosted import hosted
@@ -284,3 +285,193 @@ def test_an_error_of_reading_is_raised_and_nothing_is_stored(
     with pytest.raises(OSError, match="the disk is broken"):
         collection.add_image(Broken(PICTURE), "a")
     assert list(collection.images()) == []
+
+
+# What other owners added.
+
+
+def changes(collection: ImageCollection, since: int, owner: str = "us") -> list[tuple[str, str]]:
+    """All pairs since that moment, read page by page."""
+    assert isinstance(collection, ReportsChanges)
+    pairs = []
+    while (page := collection.changes(since, owner))["next"] != since:
+        pairs += [(pair["id"], pair["match"]) for pair in page["pairs"]]
+        since = page["next"]
+    assert page["pairs"] == []
+    return pairs
+
+
+def present(collection: ImageCollection) -> int:
+    assert isinstance(collection, ReportsChanges)
+    page = collection.changes(None, "us")
+    assert page["pairs"] == []
+    return page["next"]
+
+
+SMALLER_PICTURE = encode(photo(1).resize((160, 120)))
+
+
+def test_an_owner_learns_what_others_added_since_that_is_like_an_image_of_this_owner(
+    collection: ImageCollection,
+) -> None:
+    assert isinstance(collection, ReportsChanges)
+    collection.add_image(PICTURE, "us.a")
+    collection.add_image(PICTURE, "them.before")
+    since = present(collection)
+    collection.add_image(SMALLER_PICTURE, "them.smaller")
+    collection.add_image(OTHER_PICTURE, "them.other")
+    collection.add_image(PICTURE, "us2.copy")
+    page = collection.changes(since, "us")
+    assert (page["status"], page["message"]) == (200, "OK")
+    assert page["collection_id"] == collection.id
+    smaller, copy = page["pairs"]
+    rank = collection.search_images_by_id("us.a", 9)["results"][-1]["rank"]
+    assert smaller == {
+        "id": "us.a",
+        "match": "them.smaller",
+        "rank": rank,
+        "kind": "reencoded",
+        "label": None,
+    }
+    assert copy == {
+        "id": "us.a",
+        "match": "us2.copy",
+        "rank": 0,
+        "kind": "identical",
+        "label": None,
+    }
+    assert collection.changes(page["next"], "us")["pairs"] == []
+
+
+def test_an_owners_own_images_and_those_of_removed_ones_are_no_changes(
+    collection: ImageCollection,
+) -> None:
+    since = present(collection)
+    collection.add_image(PICTURE, "us.a")
+    collection.add_image(PICTURE, "us.b")
+    assert changes(collection, since) == []
+    collection.add_image(PICTURE, "them.a")
+    assert changes(collection, since) == [("us.a", "them.a")]
+    collection.delete_image("us.a")
+    assert changes(collection, since) == [("us.b", "them.a")]
+    collection.delete_image("them.a")
+    assert changes(collection, since) == []
+
+
+def test_an_image_that_another_owner_changed_is_a_change(collection: ImageCollection) -> None:
+    collection.add_image(PICTURE, "us.a")
+    collection.add_image(OTHER_PICTURE, "them.a")
+    since = present(collection)
+    collection.add_image(PICTURE, "them.a", update_existing=True)
+    assert changes(collection, since) == [("us.a", "them.a")]
+
+
+def test_many_changes_are_reported_in_pages_each_once_and_in_order(
+    collection: ImageCollection,
+) -> None:
+    for number in range(3):
+        collection.add_image(PICTURE, f"us.{number}")
+    since = present(collection)
+    added = [f"them.{number}" for number in range(2 * PAGE_IMAGES + 1)]
+    for image_id in added:
+        collection.add_image(PICTURE, image_id)
+    # One of our images stands for all with its bytes.
+    assert changes(collection, since) == [("us.0", image_id) for image_id in added]
+
+
+def test_a_moment_in_the_future_has_no_changes_and_the_present_moment_as_next(
+    collection: ImageCollection,
+) -> None:
+    assert isinstance(collection, ReportsChanges)
+    collection.add_image(PICTURE, "us.a")
+    collection.add_image(PICTURE, "them.a")
+    now = present(collection)
+    for since in (now + 1, 2**63 - 1):
+        page = collection.changes(since, "us")
+        assert (page["pairs"], page["next"]) == ([], now)
+
+
+@pytest.mark.parametrize(
+    ("since", "owner"),
+    [(-1, "us"), (2**63, "us"), (10**30, "us"), (0, ""), (None, ""), (0, 100 * "x")],
+)
+def test_an_impossible_moment_or_owner_is_refused(
+    collection: ImageCollection, since: int | None, owner: str
+) -> None:
+    assert isinstance(collection, ReportsChanges)
+    with pytest.raises(Refused) as caught:
+        collection.changes(since, owner)
+    assert caught.value.status == 400
+
+
+ODD_LABELS = [
+    "nas: photos/2024/a b.jpg",
+    " spaces ",
+    "%41%0A",
+    "é 写真 🖼 e\u0301",
+    "\u202e\u2028",
+    '?x=1&y#/;,"',
+    "x" * 512,
+    "写" * 170,
+]
+
+
+def labelled(collection: ImageCollection) -> Labelled:
+    assert isinstance(collection, Labelled)
+    return collection
+
+
+@pytest.mark.parametrize("label", ODD_LABELS)
+def test_a_label_arrives_unchanged(collection: ImageCollection, label: str) -> None:
+    added = collection.add_image(PICTURE, "a/b", label=label)
+    collection.add_image(PICTURE, "copy")
+    assert (added["label"], collection.get_image("a/b")["label"]) == (label, label)
+    assert "label" not in collection.get_image("copy")
+    [match] = collection.search_images_by_id("copy")["results"]
+    [near] = collection.search_images_by_id("copy", 1)["results"]
+    assert (match["label"], near["label"]) == (label, label)
+    found = {each["id"]: each.get("label") for each in collection.search_images(PICTURE)["results"]}
+    assert found == {"a/b": label, "copy": None}
+
+
+def test_an_image_keeps_its_label_until_there_is_another_one(collection: ImageCollection) -> None:
+    collection.add_image(PICTURE, "a", label="one")
+    assert collection.add_image(OTHER_PICTURE, "a", True)["label"] == "one"
+    assert collection.add_image(PICTURE, "a", True, "two")["label"] == "two"
+    assert collection.get_image("a")["label"] == "two"
+
+
+def test_a_label_is_set_and_cleared_without_the_picture(collection: ImageCollection) -> None:
+    before = collection.add_image(PICTURE, "a b/c")
+    collection.add_image(PICTURE, "copy")
+    for label in ("one", "two"):
+        answer = labelled(collection).set_label("a b/c", label)
+        assert (answer["status"], answer["image_id"], answer["label"]) == (200, "a b/c", label)
+        [match] = collection.search_images_by_id("copy")["results"]
+        assert match["label"] == label
+    assert "label" not in labelled(collection).set_label("a b/c", None)
+    after = collection.get_image("a b/c")
+    assert (after["image_time"], "label" in after) == (before["image_time"], False)
+
+
+def test_the_label_of_an_unknown_image_can_not_be_set(collection: ImageCollection) -> None:
+    for label in ("one", None):
+        with pytest.raises(NotFound):
+            labelled(collection).set_label("a", label)
+
+
+@pytest.mark.parametrize("label", ["a\n", "\x00", "\x7f", "\x85", "x" * 513, "写" * 171])
+def test_an_invalid_label_is_refused(collection: ImageCollection, label: str) -> None:
+    collection.add_image(PICTURE, "a")
+    calls: tuple[Callable[[], object], ...] = (
+        lambda: collection.add_image(PICTURE, "b", label=label),
+        lambda: collection.add_image(OTHER_PICTURE, "a", True, label),
+        lambda: labelled(collection).set_label("a", label),
+    )
+    for call in calls:
+        with pytest.raises(Refused) as caught:
+            call()
+        assert (caught.value.status, caught.value.permanent) == (400, True)
+    assert [each["id"] for each in collection.images()] == ["a"]
+    assert "label" not in collection.get_image("a")
+    assert collection.search_images(OTHER_PICTURE)["results"] == []

@@ -15,6 +15,7 @@ import pytest
 
 from snoopsync.cli.exit_codes import of_resync
 from snoopsync.config.settings import HoldPolicy
+from snoopsync.core.labels import Labelling
 from snoopsync.core.model import RelPath
 from snoopsync.core.planner import Delete, Verb
 from snoopsync.folders.open_folder import OpenFolder
@@ -250,7 +251,7 @@ def test_delete_after_starts_again_if_the_file_comes_back(
 def test_a_deletion_is_proven_again_right_before_the_request(filled: World, what: str) -> None:
     with filled.running() as live:
         folder = live.components.engine.monitors[0].folder
-        transfer = Transfer(live.components.engine.collection)
+        transfer = Transfer(live.components.engine.collection, Labelling())
         root = filled.disk.root
         if what != "file is back":
             filled.disk.remove("0/0.jpg")

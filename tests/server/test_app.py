@@ -19,6 +19,8 @@ import pytest
 from snoopsync.client.collection import Collection
 from snoopsync.client.retrying import RetryingCollection
 from snoopsync.core.errors import NotFound, Refused, Unauthorized, Unavailable, Unwritable
+from snoopsync.core.labels import LABEL_HEADER
+from snoopsync.server.operations import BASE
 from snoopsync.server.uploads import RequestLimits
 from tests.server.helpers import (
     LENGTH,
@@ -325,3 +327,47 @@ def test_the_service_is_unhealthy_while_it_cannot_decode(
         assert "No such file or directory" in caplog.text
         assert ask(service, "GET", "/healthz")[0] == 200
         assert collection.add_image(PICTURE, "c")["status"] == 201
+
+
+def test_a_label_is_signed_and_changes_something_only_once(service: Hosted) -> None:
+    name = "label signed"
+    with service.client(name) as client:
+        client.add_image(PICTURE, "a")
+    path = f"{BASE}/image/a/label"
+    headers = signed(service, "POST", path, name)
+    assert ask(service, "POST", path, **{LABEL_HEADER: "one"})[0] == 401
+    status, answer, _ = ask(service, "POST", path, **headers, **{LABEL_HEADER: "one%20%C3%A9"})
+    assert (status, answer["image_id"], answer["label"]) == (200, "a", "one é")
+    assert ask(service, "POST", path, **headers)[0] == 425
+    assert ask(service, "GET", path, **signed(service, "GET", path, name))[0] == 405
+
+
+def test_an_empty_label_clears_it(service: Hosted) -> None:
+    name = "label empty"
+    with service.client(name) as client:
+        client.add_image(PICTURE, "a", label="one")
+        assert client.get_image("a")["label"] == "one"
+        path = f"{BASE}/image/a/label"
+        headers = signed(service, "POST", path, name)
+        status, answer, _ = ask(service, "POST", path, **headers, **{LABEL_HEADER: ""})
+        assert (status, "label" in answer, "label" in client.get_image("a")) == (200, False, False)
+
+
+@pytest.mark.parametrize("label", ["%ff", "%0A", "%C2%85", "%00", "x" * 513, "%E5%86%99" * 171])
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "/image/b"), ("PUT", "/image/a"), ("POST", "/image/a/label")]
+)
+def test_an_invalid_label_is_answered_400_and_changes_nothing(
+    service: Hosted, request: pytest.FixtureRequest, method: str, path: str, label: str
+) -> None:
+    name = request.node.name[:100]
+    with service.client(name) as client:
+        client.add_image(PICTURE, "a")
+        headers = signed(service, method, BASE + path, name)
+        body = None if path.endswith("label") else PICTURE
+        status, answer, _ = ask(
+            service, method, BASE + path, body, **headers, **{LABEL_HEADER: label}
+        )
+        assert (status, answer["status"], "label" in answer["message"]) == (400, 400, True)
+        assert [each["id"] for each in client.images()] == ["a"]
+        assert "label" not in client.get_image("a")

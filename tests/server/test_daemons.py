@@ -14,11 +14,12 @@ import pytest
 from snoopsync.client.collection import Collection
 from tests.support.hosted import hosted_process
 from tests.support.pictures import encode, photo
-from tests.support.process import Installation, until
+from tests.support.process import Installation, Service, until
 
 pytestmark = pytest.mark.integration
 
-SYNC = "sync: {settle: 50ms, delete_after: 0s, hold_deletes_over: never}\n"
+#: The daemons ask what the other one added as often as they scan.
+SYNC = "sync: {settle: 50ms, delete_after: 0s, hold_deletes_over: never, rescan_interval: 10s}\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,30 @@ def test_daemons_find_duplicates_of_each_other_and_change_only_their_own_images(
         (summary,) = each.home.json("resync", "--prune", "--json")
         assert changes(summary) == {}
         assert ids_of_both(machines) == before
+
+
+def alerts(service: Service) -> list[str]:
+    return [line for line in service.lines if "duplicate:" in line]
+
+
+def test_both_daemons_are_alerted_about_a_copy_that_one_of_them_adds_each_once(
+    machines: tuple[Machine, Machine],
+) -> None:
+    first, second = machines
+    first.write("beach.jpg", encode(photo(0)))
+    first.write("town.jpg", encode(photo(1)))
+    with first.home.running() as here, second.home.running() as there:
+        until(lambda: in_sync(first)() and first.home.status()["to_compare"] == 0)
+        second.write("strand.jpg", encode(photo(0), quality=50))
+        assert first.listed()["beach.jpg"] in there.line_with("duplicate:")
+        line = here.line_with("duplicate:")
+        assert second.listed()["strand.jpg"] in line
+    with first.home.running() as here, second.home.running() as there:
+        second.write("stadt.jpg", encode(photo(1), quality=50))
+        there.line_with("duplicate:")
+        line = here.line_with("duplicate:")
+        assert second.listed()["stadt.jpg"] in line
+        assert len(alerts(here)) == len(alerts(there)) == 1
 
 
 def ids_of_both(machines: tuple[Machine, Machine]) -> list[set[str]]:

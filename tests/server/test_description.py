@@ -39,7 +39,7 @@ IDS = st.sampled_from(["a", "b", ".", "..", "a/b", "%2F", "a b", "ä", "x" * 100
 ).filter(lambda text: text.isprintable())
 BODIES = st.sampled_from([encode(photo(1, (64, 48))), b"", b"GIF89a"]) | st.binary(max_size=200)
 QUERIES = st.dictionaries(
-    st.sampled_from(["start", "count", "session", "other"]),
+    st.sampled_from(["start", "count", "session", "since", "owner", "other"]),
     IDS | st.integers().map(str),
     max_size=3,
 )

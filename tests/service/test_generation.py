@@ -101,10 +101,14 @@ class HangingShelf(Shelf):
         self._hanging = hanging
 
     def add_image(
-        self, image: ImageSource, image_id: str | None = None, update_existing: bool = False
+        self,
+        image: ImageSource,
+        image_id: str | None = None,
+        update_existing: bool = False,
+        label: str | None = None,
     ) -> ImageAnswer:
         self._hanging.pass_by()
-        return super().add_image(image, image_id, update_existing)
+        return super().add_image(image, image_id, update_existing, label)
 
 
 @pytest.mark.parametrize("part", ["planner", "uploaders"])

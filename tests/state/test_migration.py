@@ -140,21 +140,21 @@ def open_pairs(database: Database) -> list[Duplicate]:
 
 def test_past_alerts_stay_given_and_due_ones_are_given(database: Database) -> None:
     searches = Searches(database)
-    assert [(each.image.image_id, each.match.image_id) for each in searches.alerts_due()] == [
+    assert [(each.image.image_id, each.match.image_id) for each in searches.alerts.due()] == [
         ("f", "e")
     ]
-    searches.mark_alerted(searches.alerts_due())
+    searches.alerts.mark(searches.alerts.due())
     for one, other in ("ab", "ba", "ef"):
         found = Findings((FoundImage(other, 3, "reencoded", sha(other)),))
         searches.record([SearchResult(Due(one, sha(one)), found, 9.0)])
-        assert searches.alerts_due() == []
+        assert searches.alerts.due() == []
 
 
 def test_past_dismissals_stay(database: Database) -> None:
     searches = Searches(database)
     same = Findings((FoundImage("c", 0, "identical", sha("c")),))
     searches.record([SearchResult(Due("d", sha("c")), same, 9.0)])
-    assert searches.alerts_due()[1:] == []
+    assert searches.alerts.due()[1:] == []
     for name, content in (("a", "x"), ("b", "y")):
         database.change("UPDATE image SET sha256 = ? WHERE image_id = ?", (sha(content), name))
     found = Findings((FoundImage("b", 3, None, sha("y")),))

@@ -51,7 +51,7 @@ def test_a_link_makes_a_group_and_one_alert_also_after_a_restart(
     assert world.search("b", like("a")) == [("b", "a")]
     assert world.search("a", like("b")) == []
     with closing(Database(path)) as again:
-        assert Searches(again).alerts_due() == []
+        assert Searches(again).alerts.due() == []
         [group] = Groups(again, PHOTOS).listed(NOW)
     assert [image.side.image_id for image in group.images] == ["a", "b"]
     assert (group.open_pairs, group.found_at) == (1, 1.0)
@@ -62,7 +62,7 @@ def test_an_alert_that_was_not_given_is_given_later(world: Duplicates, path: Pat
     due = Due("b", sha("b"))
     world.searches.record([SearchResult(due, Findings((like("a"),)), 1.0)])
     with closing(Database(path)) as again:
-        [alert] = Searches(again).alerts_due()
+        [alert] = Searches(again).alerts.due()
     assert (alert.image.image_id, alert.match.image_id, alert.rank) == ("b", "a", 5)
 
 
@@ -84,7 +84,7 @@ def test_a_picture_that_joins_a_known_group_gets_an_alert_that_counts_the_others
     world.send("c")
     due = Due("c", sha("c"))
     world.searches.record([SearchResult(due, Findings((like("a", 3), like("b", 7))), 2.0)])
-    [alert] = world.searches.alerts_due()
+    [alert] = world.searches.alerts.due()
     assert (alert.match.image_id, alert.rank, alert.others, alert.group) == ("a", 3, 1, 1)
 
 

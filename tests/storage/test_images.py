@@ -174,6 +174,14 @@ def test_the_images_of_others_are_listed_in_the_order_of_their_moments(
     assert store.count() == 4
 
 
+def test_a_copy_is_found_among_the_images_of_one_owner(store: ImageStore) -> None:
+    for moment, image_id in enumerate(("b.1", "a.2", "a.1", "a2.1"), 1):
+        store.add(image_id, features(7), moment)
+    store.add("c.1", features(8), 9)
+    copies = [store.copy_of_owner(features(7).sha256, f"{owner}.") for owner in ("a", "a2", "c")]
+    assert [None if copy is None else copy.image_id for copy in copies] == ["a.1", "a2.1", None]
+
+
 def test_a_page_start_is_remembered_after_its_image_is_gone(store: ImageStore) -> None:
     stored = store.add("a", features(1), 10)
     assert store.page_start("a") is None

@@ -32,7 +32,8 @@ from snoopsync.core.errors import (
     Unauthorized,
     Unavailable,
 )
-from snoopsync.core.protocol import ImageCollection, ListAnswer
+from snoopsync.core.labels import LABEL_HEADER, decode_label
+from snoopsync.core.protocol import ImageCollection, Labelled, ListAnswer, ReportsChanges
 from tests.support.faults import Fault, Hang, Lost, Reply
 
 PUBLIC_KEY = "24d337fe0ed9427cb512"
@@ -161,6 +162,8 @@ class CollectionServer:
         what = seen.path.removeprefix(BASE).split("/")[1]
         image_id, collection = seen.image_id, self.collection
         limit = [int(seen.query["limit"])] if "limit" in seen.query else []
+        if seen.path.endswith("/label"):
+            return self._set_label(seen)
         match seen.method, what:
             case "GET", "collection":
                 return {
@@ -170,6 +173,10 @@ class CollectionServer:
                     "collection_name": collection.name,
                     "user": collection.user,
                 }
+            case "GET", "changes" if isinstance(collection, ReportsChanges):
+                since = seen.query.get("since")
+                owner = seen.query.get("owner", "")
+                return collection.changes(None if since is None else int(since), owner)
             case "GET", "images":
                 count = seen.query.get("count")
                 get_page = self.get_page or collection.get_images
@@ -188,10 +195,21 @@ class CollectionServer:
                 return collection.search_images(body, *limit)
         raise Refused("no such call", status=405)
 
+    def _set_label(self, seen: Seen) -> Mapping[str, Any]:
+        if not isinstance(self.collection, Labelled):
+            raise NotFound("unknown call")
+        image_id = unquote(seen.path.removeprefix(BASE).split("/")[2])
+        return self.collection.set_label(image_id, _label_of(seen))
+
     def _stored(self, seen: Seen, body: BinaryIO) -> Mapping[str, Any]:
-        answer = self.collection.add_image(body, seen.image_id, seen.method == "PUT")
+        is_update = seen.method == "PUT"
+        answer = self.collection.add_image(body, seen.image_id, is_update, _label_of(seen))
         self.contents[answer["image_id"]] = seen.sha256
         return answer
+
+
+def _label_of(seen: Seen) -> str | None:
+    return decode_label(seen.headers.get(LABEL_HEADER, ""))
 
 
 def _status_of(error: CollectionError) -> int:

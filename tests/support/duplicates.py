@@ -65,8 +65,8 @@ class Duplicates:
 
     def alerts(self) -> list[tuple[str, str]]:
         """Give the alerts that are due."""
-        due = self.searches.alerts_due()
-        self.searches.mark_alerted(due)
+        due = self.searches.alerts.due()
+        self.searches.alerts.mark(due)
         return [(each.image.image_id, each.match.image_id) for each in due]
 
     def groups(self, order: FolderOrder = PHOTOS) -> list[Group]:

@@ -175,7 +175,11 @@ class Shelf:
         self._by_digest: dict[str, set[str]] = {}
 
     def add_image(
-        self, image: ImageSource, image_id: str | None = None, update_existing: bool = False
+        self,
+        image: ImageSource,
+        image_id: str | None = None,
+        update_existing: bool = False,
+        label: str | None = None,
     ) -> ImageAnswer:
         assert image_id is not None
         digest = self._digest(image)

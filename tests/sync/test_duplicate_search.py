@@ -184,10 +184,10 @@ def test_an_alert_whose_line_is_not_written_stays_due(world: World) -> None:
             try:
                 with in_background():
                     duplicate_search.work_off(lambda: next(answers, True))
-                    assert len(world.searches.alerts_due()) == 1
+                    assert len(world.searches.alerts.due()) == 1
                     os.read(reading, 1 << 20)
                     duplicate_search.work_off(lambda: False)
-                    assert not world.searches.alerts_due()
+                    assert not world.searches.alerts.due()
             finally:
                 release()
 

@@ -9,6 +9,7 @@ import pytest
 from snoopsync.client.circuit_breaker import CircuitBreaker, RetryPolicy
 from snoopsync.client.retrying import RetryingCollection
 from snoopsync.core.errors import NotFound, Unavailable, Unreachable
+from snoopsync.core.labels import Labelling
 from snoopsync.core.model import Fingerprint, Record, RelPath
 from snoopsync.core.planner import Delete
 from snoopsync.core.protocol import ImageAnswer
@@ -72,7 +73,7 @@ def delete(shelf: Shelf, folder: Folder) -> TransferResult | None:
 
 def transfer_to(shelf: Shelf) -> Transfer:
     policy = RetryPolicy(base_seconds=0.0)
-    return Transfer(RetryingCollection(shelf, CircuitBreaker(policy)))
+    return Transfer(RetryingCollection(shelf, CircuitBreaker(policy)), Labelling())
 
 
 def test_a_file_that_is_not_the_one_that_was_planned_for_is_not_sent(

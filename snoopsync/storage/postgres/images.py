@@ -282,13 +282,20 @@ class PostgresImageStore:
         rows = self._query(
             f"SELECT {STORED}, count(*) OVER () FROM image WHERE collection = %s AND sha256 = %s"
             " ORDER BY %s <> '' AND substr(id, 1, %s) = %s, id LIMIT 2",
-            sha256,
-            prefix,
-            len(prefix),
-            prefix,
+            *(sha256, prefix, len(prefix), prefix),
         )
         count = int(rows[0][STORED_COUNT]) if rows else 0
         return Copies(tuple(stored_image(row) for row in rows), count)
+
+    def copy_of_owner(self, sha256: bytes, owner: str) -> StoredImage | None:
+        """As in ``ImageStore``."""
+        prefix = owner.encode()
+        rows = self._query(
+            f"SELECT {STORED} FROM image WHERE collection = %s AND sha256 = %s"
+            " AND substr(id, 1, %s) = %s ORDER BY id LIMIT 1",
+            *(sha256, len(prefix), prefix),
+        )
+        return stored_image(rows[0]) if rows else None
 
     def marks_of_bytes(self, sha256: bytes) -> list[int]:
         """As in ``ImageStore``."""

@@ -27,6 +27,7 @@ from snoopsync.storage.images import (
 )
 from snoopsync.storage.sqlite import schema
 from snoopsync.storage.sqlite.image_rows import (
+    CODES_AFTER,
     DESCRIBED,
     FEATURES_TABLES,
     STORED,
@@ -147,8 +148,7 @@ class SqliteImageStore:
         return None if row is None else described_image(row)
 
     def page(self, newest: int | None, count: int) -> list[StoredImage]:
-        """Up to ``count`` images of the listing, newest first, beginning at the moment
-        ``newest``; ``None`` for the newest image."""
+        """As in ``ImageStore``."""
         newest = _END_OF_TIME if newest is None else newest
         with self._read_connection() as reader:
             rows = reader.execute(
@@ -171,11 +171,7 @@ class SqliteImageStore:
             return self._page_starts.get(image_id)
 
     def walk(self) -> Iterator[list[tuple[int, str]]]:
-        """The moment and ID of every image, newest first, in blocks.
-
-        This uses its own connection and one read transaction, so that changes after the first block
-        have no effect.
-        """
+        """As in ``ImageStore``, with a connection and a read transaction of its own."""
         with (
             schema.translated(self._path),
             closing(schema.connect(self._path, self._busy_seconds)) as connection,
@@ -199,8 +195,11 @@ class SqliteImageStore:
         """As in ``ImageStore``."""
         with self._read_connection() as reader:
             rows = reader.execute(
-                f"SELECT {STORED} FROM image WHERE moment > :moment"
-                " AND substr(id, 1, length(:owner)) <> :owner ORDER BY moment LIMIT :count",
+                # The subquery reads only the index of the listing, because there may be a million
+                # images of this owner.
+                f"SELECT {STORED} FROM image WHERE moment IN (SELECT moment FROM image"
+                " WHERE moment > :moment AND substr(id, 1, length(:owner)) <> :owner"
+                " ORDER BY moment LIMIT :count) ORDER BY moment",
                 {"moment": moment, "owner": owner, "count": count},
             )
             return [StoredImage(*row) for row in rows]
@@ -233,8 +232,7 @@ class SqliteImageStore:
         return Position("", int(changes), int(moment))
 
     def marks_of_same_picture(self, features: Features, version: int) -> list[int]:
-        """The marks of the images that are the same picture: those with the same bytes, and those
-        with the same size and digest if ``version`` described them."""
+        """As in ``ImageStore``."""
         with self._read_connection() as reader:
             rows = reader.execute(
                 "SELECT coalesce(mark, moment) FROM image WHERE sha256 = :sha256"
@@ -256,8 +254,7 @@ class SqliteImageStore:
     def same_picture(
         self, features: Features, version: int, after: int, count: int
     ) -> list[StoredImage]:
-        """Up to ``count`` of the images with the same size and digest that ``version`` described,
-        and with other bytes, in the order of their moments, beginning after ``after``."""
+        """As in ``ImageStore``."""
         with self._read_connection() as reader:
             rows = reader.execute(
                 f"SELECT {STORED} FROM image WHERE thumbnail = :digest AND +feed = :version"
@@ -287,6 +284,16 @@ class SqliteImageStore:
                 {"sha256": sha256, "owner": owner},
             )
             return Copies(tuple(StoredImage(*row) for row in rows), count)
+
+    def copy_of_owner(self, sha256: bytes, owner: str) -> StoredImage | None:
+        """As in ``ImageStore``."""
+        with self._read_connection() as reader:
+            row = reader.execute(
+                f"SELECT {STORED} FROM image WHERE sha256 = ?1 AND substr(id, 1, length(?2)) = ?2"
+                " ORDER BY id LIMIT 1",
+                (sha256, owner),
+            ).fetchone()
+        return None if row is None else StoredImage(*row)
 
     def marks_of_bytes(self, sha256: bytes) -> list[int]:
         """The marks of the images with these bytes."""
@@ -325,18 +332,10 @@ class SqliteImageStore:
 
     def codes_after(self, mark: int, version: int) -> Iterator[StoredCodes]:
         """As in ``ImageStore``. The lock is released between two blocks."""
-        codes = "substr(codes, 1, :bytes), ifnull(substr(trimmed, 1, :bytes), x'') FROM image"
-        # The unary plus keeps SQLite from using the index of versions, which would need a sort.
-        which = "+feed = :version AND codes != x''"
-        query = (
-            f"SELECT moment, {codes} WHERE moment > :mark AND mark IS NULL AND {which}"
-            f" UNION ALL SELECT mark, {codes} WHERE mark > :mark AND {which}"
-            " ORDER BY 1 LIMIT :count"
-        )
         values = {"bytes": CODE_BYTES, "version": version, "count": _CODES_PER_BLOCK}
         while True:
             with self._read_connection() as reader:
-                rows = reader.execute(query, {**values, "mark": mark}).fetchall()
+                rows = reader.execute(CODES_AFTER, {**values, "mark": mark}).fetchall()
             if not rows:
                 return
             marks, codes_of, trimmed = zip(*rows, strict=True)
@@ -361,8 +360,7 @@ class SqliteImageStore:
         return bool(exists)
 
     def count_outdated(self, first_id: str = "", end_id: str | None = None) -> int:
-        """The number of images that an older version described, with IDs from ``first_id`` up to,
-        but not including, ``end_id``."""
+        """As in ``ImageStore``."""
         with self._read_connection() as reader:
             (count,) = reader.execute(
                 "SELECT count(*) FROM image WHERE feed < :version AND id >= :first"

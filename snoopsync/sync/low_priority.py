@@ -1,19 +1,21 @@
-"""Runs the renewal in the service: after everything else, and a little at a time."""
+"""Runs work in the service that is less important than everything else, a little at a time."""
 
 from __future__ import annotations
 
 import random
 import threading
 from collections.abc import Callable
+from typing import Protocol
 
 from snoopsync.core.backoff import Backoff
 from snoopsync.core.errors import CollectionError, NotFound, Unauthorized
 from snoopsync.sync.engine import SyncEngine
-from snoopsync.sync.renewal import Renewal
 
-#: How often to ask the collection which pictures an older version described, and how often if it
-#: does not support that.
-_INTERVAL_SECONDS = 3600.0
+#: Waits for a number of seconds, then until nothing more important is left to do. Returns false to
+#: stop.
+Rest = Callable[[float], bool]
+
+#: How often to ask a collection that does not support the work.
 _UNSUPPORTED_SECONDS = 86_400.0
 
 #: The pauses after a failure.
@@ -22,30 +24,46 @@ _BACKOFF = Backoff(base_seconds=30.0, cap_seconds=1800.0)
 #: How often to check whether something more important is left to do.
 _WAIT_SECONDS = 0.5
 
+#: The interval between two runs varies by this fraction, so that machines that were started
+#: together do not ask together.
+_JITTER = 0.25
 
-class Renewer:
-    """Runs a ``Renewal`` repeatedly until ``stop`` is set. ``run`` is for a separate thread.
+
+class LowPriorityWork(Protocol):
+    """Work for the collection that can wait."""
+
+    def work_off(self, rest: Rest) -> bool:
+        """Do everything that is left to do, with a ``rest`` after each step. Returns whether there
+        is something new for the search for duplicates. Raises ``NotFound`` if the collection does
+        not support the work, and other errors of the collection."""
+        ...
+
+
+class LowPriorityTask:
+    """Runs the work repeatedly until ``stop`` is set. ``run`` is for a separate thread.
 
     ``is_reconciled`` returns whether everything was compared once, because at the start files are
-    sent first. ``on_renewed`` is called when all pictures are described again, ``on_refused`` when
-    the collection refuses the keys.
+    sent first. ``on_news`` is called if the work has something new for the search for duplicates,
+    ``on_refused`` when the collection refuses the keys.
     """
 
     def __init__(
         self,
-        renewal: Renewal,
+        work: LowPriorityWork,
+        interval_seconds: float,
         engine: SyncEngine,
         stop: threading.Event,
         *,
         is_reconciled: Callable[[], bool],
-        on_renewed: Callable[[], None],
+        on_news: Callable[[], None],
         on_refused: Callable[[Unauthorized], None],
     ) -> None:
-        self._renewal = renewal
+        self._work = work
+        self._interval_seconds = interval_seconds
         self._engine = engine
         self._stop = stop
         self._is_reconciled = is_reconciled
-        self._on_renewed = on_renewed
+        self._on_news = on_news
         self._on_refused = on_refused
 
     def run(self) -> None:
@@ -56,10 +74,11 @@ class Renewer:
         failures = 0
         while self._rest(0.0):
             try:
-                if self._renewal.work_off(self._rest):
-                    self._on_renewed()
+                if self._work.work_off(self._rest):
+                    self._on_news()
                 failures = 0
-                self._stop.wait(_INTERVAL_SECONDS)
+                jitter = random.uniform(1.0 - _JITTER, 1.0 + _JITTER)
+                self._stop.wait(self._interval_seconds * jitter)
             except NotFound:
                 self._stop.wait(_UNSUPPORTED_SECONDS)
             except CollectionError as error:

@@ -214,6 +214,46 @@ def schema(context: Context, database: str, grant: str | None) -> Exit:
     return Exit.OK
 
 
+@serve.command(name="import", short_help="Move everything from a directory to a database.")
+@_location_options
+@json_option
+@click.pass_obj
+def import_command(context: Context, location: Location, as_json: bool) -> Exit:
+    """Copy the collections and keys of --data to --database, and compare them.
+
+    Stop the service and all nodes first. After an interruption, run the command again: it
+    continues. --data is not changed.
+    """
+    return _move(context, location, as_json, from_directory=True)
+
+
+@serve.command(name="export", short_help="Move everything from a database to a directory.")
+@_location_options
+@json_option
+@click.pass_obj
+def export_command(context: Context, location: Location, as_json: bool) -> Exit:
+    """Copy the collections and keys of --database to --data, and compare them.
+
+    Stop all nodes first. After an interruption, run the command again: it continues. --database
+    is not changed. --data also gets the master key.
+    """
+    return _move(context, location, as_json, from_directory=False)
+
+
+def _move(context: Context, location: Location, as_json: bool, *, from_directory: bool) -> Exit:
+    if location.database is None:
+        raise click.UsageError("--database is required")
+    _start_logging(context)
+    from snoopsync.server.storage import require_postgres
+
+    require_postgres()
+    hide_password(location.database)
+    from snoopsync.cli.moving import move
+
+    move(context, location, as_json, from_directory=from_directory)
+    return Exit.OK
+
+
 @click.group()
 def keys() -> None:
     """Manage the keys for hosted collections."""

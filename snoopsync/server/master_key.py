@@ -47,6 +47,11 @@ class MasterKey:
         """A text by which the key is recognised, and which tells nothing about it."""
         return hashlib.sha256(_FINGERPRINT + self._key).hexdigest()[:_FINGERPRINT_DIGITS]
 
+    @property
+    def text(self) -> str:
+        """The key in hexadecimal digits, for its file only."""
+        return self._key.hex()
+
     def secret_of(self, public_key: str) -> str:
         """Return the secret for this public key, or for any other text: an unknown key must take as
         long to check as a known one."""
@@ -80,10 +85,23 @@ def load_master_key(
             f" {path}, or name its file with --master-key"
         )
     try:
-        _create(path)
+        _create(path, secrets.token_hex(_BYTES))
     except OSError as error:
         raise SnoopsyncError(f"{path}: {error.strerror}") from None
     return _read_private(path)
+
+
+def store_master_key(data: Path, key: MasterKey) -> None:
+    """Copy the key into the data directory. Raises ``SnoopsyncError`` if the directory has another
+    one, and ``UnsafeDirectory`` if other users can write in the directory."""
+    path = own_directory(data) / _FILE
+    require_own_files([path])
+    try:
+        _create(path, key.text)
+    except OSError as error:
+        raise SnoopsyncError(f"{path}: {error.strerror}") from None
+    if _read_private(path).fingerprint != key.fingerprint:
+        raise SnoopsyncError(f"{path} is another master key than the one of the collections")
 
 
 def _read_private(path: Path) -> MasterKey:
@@ -99,7 +117,7 @@ def _read_private(path: Path) -> MasterKey:
     return _read(path)
 
 
-def _create(path: Path) -> None:
+def _create(path: Path, text: str) -> None:
     """Create the file, completely or not at all, unless it exists."""
     if path.exists():
         return
@@ -107,7 +125,7 @@ def _create(path: Path) -> None:
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_hex(_BYTES) + "\n")
+            file.write(text + "\n")
             file.flush()
             os.fsync(file.fileno())
         with suppress(FileExistsError):  # another process has created it

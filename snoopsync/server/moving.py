@@ -1,122 +1,192 @@
-"""Moves all collections and keys from one storage to another, and proves that they are the same.
+"""Moves all collections from a data directory to a database, or back.
 
-A move that was interrupted continues after the last image that it stored. The keys come last, so
-that nobody can change the target before everything is proven.
+The keys are moved last, so that no client can use a part of a collection. Until then, the move can
+be stopped at any instruction: the next one compares what the target has already, and continues.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 
 from snoopsync.core.errors import SnoopsyncError
-from snoopsync.storage.features import restored_values, small_values
+from snoopsync.core.text import images
+from snoopsync.server.master_key import load_master_key, store_master_key
+from snoopsync.server.storage import Location, open_hosting_alone
 from snoopsync.storage.hosting import HostedCollection, Hosting
-from snoopsync.storage.images import DescribedImage, ImageStore
+from snoopsync.storage.rows import ImageRow, ImageRows, RowDigest
 
-#: About 20 MB of memory.
-_IMAGES_PER_BATCH = 1_000
+#: With thumbnails, so many rows are some 10 MB.
+_ROWS_PER_BLOCK = 2_000
+
+#: Shows the progress: what is being done, the number of images that are done, and that of all.
+Show = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
-    """A collection that both storages have. ``digest``: of all rows, in hexadecimal."""
+class MovedCollection:
+    """A collection of the target that equals that of the source. ``images``: how many it has.
+    ``moved``: how many of them this move added. ``digest``: the SHA-256 over all rows."""
 
-    name: str
     collection_id: str
+    collection_name: str
     images: int
+    moved: int
     digest: str
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """How many images of a collection were copied, or compared."""
+class Move:
+    """All collections of ``source``, to be moved to ``target``. Nobody else uses either.
+    ``block``: how many rows are moved in one transaction."""
 
-    phase: str
-    done: int
-    total: int
+    source: Hosting
+    target: Hosting
+    block: int = _ROWS_PER_BLOCK
 
+    def run(self, show: Show) -> Iterator[MovedCollection]:
+        """Move and compare one collection after the other, then the keys. A target that has the
+        keys already is only compared. Raises ``SnoopsyncError`` if the target has anything that the
+        source does not have, or if both are not equal in the end."""
+        collections, keys = self.source.collections(), self.source.all_keys()
+        self._require_part()
+        is_complete = bool(self.target.all_keys())
+        for collection in collections:
+            if not is_complete:
+                self.target.insert_collection(collection)
+            with (
+                closing(self.source.image_rows(collection)) as source,
+                closing(self.target.image_rows(collection)) as target,
+            ):
+                yield self._move_images(collection, source, target, is_complete, show)
+        if not is_complete:
+            self.target.insert_keys(keys)
+        if (self.target.collections(), self.target.all_keys()) != (collections, keys):
+            raise SnoopsyncError(f"the keys of {self._differ}")
 
-def move(source: Hosting, target: Hosting, show: Callable[[Progress], None]) -> list[Moved]:
-    """Copy everything that the target does not have, compare all of it, and return what was moved.
-    The caller has checked that both have the same master key. Raises ``SnoopsyncError`` if the
-    target has anything else, if the two differ, or if the source changed meanwhile."""
-    collections = source.collections()
-    _require_nothing_else(target, collections)
-    moved = []
-    for hosted in collections:
-        target.restore_collection(hosted)
-        ours, theirs = source.images(hosted), target.images(hosted)
-        try:
-            moved.append(_move_images(hosted, ours, theirs, show))
-        finally:
-            ours.close()
-            theirs.close()
-    for key in source.all_keys():
-        target.restore_key(key)
-    if set(source.all_keys()) != set(target.all_keys()):
-        raise SnoopsyncError("the keys differ after they were copied: run the command again")
-    return moved
+    @property
+    def _differ(self) -> str:
+        return f"{self.target.description} differ from those of {self.source.description}"
 
+    def _require_part(self) -> None:
+        """Refuse a target that is neither empty nor a part of the same move."""
+        collections = self.source.collections()
+        if not collections:
+            raise SnoopsyncError(f"{self.source.description} has no collections")
+        for each in self.target.collections():
+            if each not in collections:
+                raise SnoopsyncError(
+                    f"{self.target.description} has a collection {each.name} of its own: choose an"
+                    " empty target"
+                )
+        keys = self.target.all_keys()
+        if keys and keys != self.source.all_keys():
+            raise SnoopsyncError(f"the keys of {self._differ}: choose an empty target")
 
-def _require_nothing_else(target: Hosting, collections: Sequence[HostedCollection]) -> None:
-    others = [each.name for each in target.collections() if each not in collections]
-    if others:
-        raise SnoopsyncError(
-            f"{target.description} has other collections already, among them {others[0]!r}: choose"
-            " an empty one"
+    def _move_images(
+        self,
+        collection: HostedCollection,
+        source: ImageRows,
+        target: ImageRows,
+        is_complete: bool,
+        show: Show,
+    ) -> MovedCollection:
+        total, newest = source.count(), target.newest()
+        expected, found = RowDigest(), RowDigest()
+        # Never continue a collection that has other images.
+        for rows in self._blocks(target, 0):
+            found.add(rows)
+            show("comparing", found.count, total)
+        for rows in self._blocks(source, 0, newest):
+            expected.add(rows)
+            show("comparing", expected.count, total)
+        self._require_equal(collection, expected, found)
+        already = found.count
+        if not is_complete:
+            for rows in self._blocks(source, newest):
+                target.insert(rows)
+                expected.add(rows)
+                show("moving", expected.count, total)
+            target.set_position(source.position())
+        for rows in self._blocks(target, newest):
+            found.add(rows)
+            show("verifying", found.count, total)
+        self._require_equal(collection, expected, found)
+        if source.count() != found.count or source.position() != target.position():
+            raise SnoopsyncError(
+                f"the collection {collection.name} of {self.source.description} has changed since"
+                f" it was moved to {self.target.description}"
+            )
+        return MovedCollection(
+            collection.collection_id,
+            collection.name,
+            found.count,
+            found.count - already,
+            found.digest,
         )
 
+    def _blocks(
+        self, rows: ImageRows, after: int, last: int | None = None
+    ) -> Iterator[list[ImageRow]]:
+        """All rows after a moment, in order, up to the moment ``last``."""
+        while block := rows.after(after, self.block):
+            if last is not None and block[-1].moment > last:
+                if block := [row for row in block if row.moment <= last]:
+                    yield block
+                return
+            yield block
+            after = block[-1].moment
 
-def _move_images(
-    hosted: HostedCollection,
-    source: ImageStore,
-    target: ImageStore,
-    show: Callable[[Progress], None],
-) -> Moved:
-    before, total = source.position(), source.count()
-    newest = target.page(None, 1)
-    last = newest[0].moment if newest else 0
-    done = target.count()
-    while batch := source.described_after(last, _IMAGES_PER_BATCH):
-        target.restore(batch, batch[-1].stored.moment)
-        last = batch[-1].stored.moment
-        done += len(batch)
-        show(Progress("copying", done, total))
-    target.restore([], before.moment)
-    one, other = (_digest(store, total, show) for store in (source, target))
-    if source.position() != before:
-        raise SnoopsyncError(
-            f"the collection {hosted.name!r} changed while it was copied: stop the service that"
-            " uses it, and run the command again"
+    def _require_equal(
+        self, collection: HostedCollection, expected: RowDigest, found: RowDigest
+    ) -> None:
+        if (expected.count, expected.digest) != (found.count, found.digest):
+            raise SnoopsyncError(
+                f"the images of the collection {collection.name} in {self._differ}:"
+                f" {images(found.count)} with the digest {found.digest}, not"
+                f" {images(expected.count)} with the digest {expected.digest}"
+            )
+
+
+@contextmanager
+def open_import(location: Location) -> Iterator[Move]:
+    """The move from the data directory to the database of this location. Raises ``StateLocked`` if
+    a service uses one of them, and ``SnoopsyncError`` if the database has another master key."""
+    with _both_opened(location, must_exist=True) as (directory, database):
+        key = load_master_key(
+            location.data, os.environ, given=location.master_key, may_create=False
         )
-    if one != other:
-        raise SnoopsyncError(
-            f"the collection {hosted.name!r} differs after it was copied, perhaps because it"
-            " changed since the copy was begun: empty the target, and run the command again"
+        directory.require_master_key(key.fingerprint)
+        database.require_master_key(key.fingerprint)
+        yield Move(directory, database)
+
+
+@contextmanager
+def open_export(location: Location) -> Iterator[Move]:
+    """The move from the database to the data directory of this location, which gets a copy of the
+    master key. Raises ``StateLocked`` if a service uses one of them, and ``SnoopsyncError`` if the
+    master key is not that of the database."""
+    with _both_opened(location, must_exist=False) as (directory, database):
+        key = load_master_key(
+            location.data, os.environ, given=location.master_key, may_create=False
         )
-    count, digest = one
-    return Moved(hosted.name, hosted.collection_id, count, digest)
+        database.require_master_key(key.fingerprint)
+        directory.require_master_key(key.fingerprint)
+        store_master_key(location.data, key)
+        yield Move(database, directory)
 
 
-def _digest(store: ImageStore, total: int, show: Callable[[Progress], None]) -> tuple[int, str]:
-    """The number of images, and the SHA-256 of all that is stored about them."""
-    digest, count, last = hashlib.sha256(), 0, 0
-    while batch := store.described_after(last, _IMAGES_PER_BATCH):
-        for image in batch:
-            for part in _parts(image):
-                digest.update(b"%d:%b" % (len(part), part))
-        last = batch[-1].stored.moment
-        count += len(batch)
-        show(Progress("comparing", count, total))
-    digest.update(b"%d" % store.position().moment)
-    return count, digest.hexdigest()
-
-
-def _parts(image: DescribedImage) -> Iterator[bytes]:
-    stored, features = image.stored, image.features
-    names = (stored.moment, stored.mark, stored.image_id, stored.label)
-    small = small_values(features) or ()
-    for value in (*names, *restored_values(features, stored.version), *small):
-        yield value if isinstance(value, bytes) else repr(value).encode()
+@contextmanager
+def _both_opened(location: Location, *, must_exist: bool) -> Iterator[tuple[Hosting, Hosting]]:
+    """The collections of the directory and of the database, which only this process uses."""
+    if must_exist and not (location.data / "keys.sqlite3").exists():
+        raise SnoopsyncError(
+            f"{location.data} has no keys.sqlite3, so it is not the data directory of a service"
+        )
+    with ExitStack() as stack:
+        yield (
+            stack.enter_context(open_hosting_alone(Location(location.data))),
+            stack.enter_context(open_hosting_alone(location)),
+        )

@@ -80,13 +80,23 @@ def open_storage_to_serve(location: Location) -> Iterator[Storage]:
         yield Storage(storage.hosting, storage.master_key, incoming)
 
 
-def _hosting(location: Location) -> Hosting:
+@contextmanager
+def open_hosting_alone(location: Location) -> Iterator[Hosting]:
+    """As ``open_hosting``, and nobody else uses the collections. Raises ``StateLocked`` if a
+    service does."""
+    with ExitStack() as stack:
+        if location.database is None:
+            stack.enter_context(locked(own_directory(location.data) / "keys.sqlite3"))
+        yield stack.enter_context(closing(_hosting(location, alone=True)))
+
+
+def _hosting(location: Location, *, alone: bool = False) -> Hosting:
     if location.database is None:
         return SqliteHosting(location.data, time.time())
     require_postgres()
     from snoopsync.storage.postgres.registry import PostgresHosting
 
-    return PostgresHosting(location.database)
+    return PostgresHosting(location.database, alone=alone)
 
 
 def prepare_database(url: str, role: str | None) -> str:

@@ -126,9 +126,12 @@ class Tenants:
         """The collections with a valid key that was used, those first that were used last. Only as
         many as may be open at once. A collection whose keys were never used is empty."""
         used_at: dict[HostedCollection, float] = {}
-        for key in self._hosting.all_keys():
+        keys = self._hosting.all_keys()
+        # Read after the keys: a key that was just added may have a new collection.
+        collections = {each.collection_id: each for each in self._hosting.collections()}
+        for key in keys:
             if key.revoked_at is None and key.last_used_at is not None:
-                hosted = HostedCollection(key.collection_id, key.collection_name)
+                hosted = collections[key.collection_id]
                 used_at[hosted] = max(key.last_used_at, used_at.get(hosted, 0.0))
         files = self._hosting.files_per_collection
         most = self._file_limit() // _PARTS_OF_FILES // files if files else None

@@ -42,11 +42,6 @@ def image_values(features: Features) -> list[Any]:
     return [*_values(features, _FEATURES), evidence, FEED_VERSION]
 
 
-def restored_values(features: Features, version: int) -> list[Any]:
-    """The values of ``IMAGE_COLUMNS`` for features that another version extracted."""
-    return [*image_values(features)[:-1], version]
-
-
 def small_values(features: Features) -> list[Any] | None:
     """The values of ``SMALL_COLUMNS``; ``None`` for features without a thumbnail."""
     if features.thumbnail is None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from snoopsync.core.errors import Refused, SnoopsyncError, Unavailable
 from snoopsync.storage.images import ImageStore
+from snoopsync.storage.rows import ImageRows
 
 #: The largest difference between a signature's date and the service's clock.
 WINDOW_SECONDS = 15 * 60.0
@@ -28,7 +29,7 @@ class HostedCollection:
 
     collection_id: str
     name: str
-    created_at: float = 0.0
+    created_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,22 @@ class Key:
     revoked_at: float | None = None
     label: str | None = None
     last_used_at: float | None = None
+
+
+#: The columns of the table ``key``, and so what is moved of a key.
+KEY_COLUMNS = (
+    "public_key",
+    "collection_id",
+    "created_at",
+    "revoked_at",
+    "label",
+    "last_used_at",
+)
+
+
+def key_values(key: Key) -> list[Any]:
+    """The values of ``KEY_COLUMNS``."""
+    return [getattr(key, column) for column in KEY_COLUMNS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,15 +155,20 @@ class Hosting(Protocol):
         """All collections, by name."""
         ...
 
-    def restore_collection(self, hosted: HostedCollection) -> None:
-        """Create a collection as it is in another storage, unless it exists."""
-
-    def restore_key(self, key: Key) -> None:
-        """Store a key as it is in another storage, also if it exists already."""
-
     def images(self, hosted: HostedCollection) -> ImageStore:
         """The images of this collection. The caller closes the store."""
         ...
+
+    def image_rows(self, hosted: HostedCollection) -> ImageRows:
+        """The rows of this collection, to move them. The caller closes them."""
+        ...
+
+    def insert_collection(self, hosted: HostedCollection) -> None:
+        """Store a collection that is moved here, unless it exists."""
+
+    def insert_keys(self, keys: Sequence[Key]) -> None:
+        """Store all these keys, whose collections are moved here, or none. Signatures from before
+        are unknown."""
 
 
 def checked_name(name: str) -> str:

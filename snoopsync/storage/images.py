@@ -175,14 +175,6 @@ class ImageStore(Protocol):
         order of their moments."""
         ...
 
-    def described_after(self, moment: int, count: int) -> list[DescribedImage]:
-        """Up to ``count`` images with a later moment, in the order of their moments."""
-        ...
-
-    def restore(self, images: Sequence[DescribedImage], last_moment: int) -> None:
-        """Store images as they are in another store, in one transaction. No moment up to
-        ``last_moment`` will be used again. Raises ``Conflict`` if one of them is stored already."""
-
     def count(self) -> int:
         """The number of images."""
         ...

@@ -23,6 +23,7 @@ from tests.support.documentation import PAGES, blocks, section
 from tests.support.faults import Hang
 from tests.support.pictures import encode, photo
 from tests.support.postbox import Postbox
+from tests.support.postgres import Cluster, why_not
 from tests.support.process import QUICK_SYNC, Installation, command, until
 
 #: The sections of the page that describe an object.
@@ -35,6 +36,8 @@ SHAPES = [
         "notify test",
         "keys add",
         "keys list",
+        "serve import",
+        "serve export",
         "The log",
     ),
 ]
@@ -128,6 +131,12 @@ class Samples(dict[str, list[Json]]):
         assert messages, shape
         self.setdefault(shape, []).extend(messages)
 
+    def of(self, shape: str) -> list[Json]:
+        """What was printed. Skips the test if the command cannot run here."""
+        if shape in ("serve import", "serve export") and (reason := why_not()) is not None:
+            pytest.skip(reason)
+        return self[shape]
+
     def run(self, home: Installation, shape: str, *arguments: str | Path) -> list[Json]:
         """Run the command, and keep what it prints."""
         messages = lines(home.run(*arguments).out)
@@ -136,11 +145,15 @@ class Samples(dict[str, list[Json]]):
 
 
 @pytest.fixture(scope="module")
-def samples(tmp_path_factory: pytest.TempPathFactory) -> Samples:
+def samples(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Samples:
     samples = Samples()
     _of_one_installation(samples, Installation(tmp_path_factory.mktemp("home")))
     _of_a_service_that_sends(samples, Installation(tmp_path_factory.mktemp("sending")))
-    _of_hosting(samples, Installation(tmp_path_factory.mktemp("hosting")))
+    home = Installation(tmp_path_factory.mktemp("hosting"))
+    _of_hosting(samples, home)
+    if why_not() is None:
+        cluster: Cluster = request.getfixturevalue("cluster")
+        _of_moving(samples, home, cluster.new_database())
     return samples
 
 
@@ -240,10 +253,16 @@ def _of_hosting(samples: Samples, home: Installation) -> None:
     samples.run(home, "keys list", "keys", "list", "--data", data, "--json")
 
 
+def _of_moving(samples: Samples, home: Installation, url: str) -> None:
+    for verb in ("import", "export"):
+        move = ("serve", verb, "--data", home.home / "data", "--database", url)
+        samples.run(home, f"serve {verb}", *move, "--json")
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_page_has_exactly_the_keys_that_are_printed(samples: Samples, shape: str) -> None:
     keys = documented(shape)
-    printed = {path for message in samples[shape] for path, _ in values(message, keys)}
+    printed = {path for message in samples.of(shape) for path, _ in values(message, keys)}
     if shape == "The log":
         printed &= keys.keys()  # the other keys are those of the event
     assert printed == keys.keys()
@@ -252,7 +271,7 @@ def test_the_page_has_exactly_the_keys_that_are_printed(samples: Samples, shape:
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_value_has_a_documented_type(samples: Samples, shape: str) -> None:
     keys = documented(shape)
-    for message in samples[shape]:
+    for message in samples.of(shape):
         for path, value in values(message, keys):
             assert path not in keys or keys[path].allows(value), (path, value)
 
@@ -260,7 +279,7 @@ def test_every_value_has_a_documented_type(samples: Samples, shape: str) -> None
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_key_that_is_not_optional_is_always_printed(samples: Samples, shape: str) -> None:
     keys = documented(shape)
-    for message in samples[shape]:
+    for message in samples.of(shape):
         assert missing(message, keys) == []
 
 

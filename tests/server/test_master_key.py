@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from snoopsync.core.errors import SnoopsyncError
-from snoopsync.server.master_key import load_master_key
+from snoopsync.server.master_key import load_master_key, store_master_key
 from snoopsync.storage.sqlite.registry import SqliteHosting
 
 
@@ -41,3 +41,15 @@ def test_a_credential_takes_precedence_over_the_file(tmp_path: Path) -> None:
     (tmp_path / "snoopsync-master-key").write_text("too short")
     with pytest.raises(SnoopsyncError, match="not a master key"):
         load_master_key(tmp_path / "data", {"CREDENTIALS_DIRECTORY": str(tmp_path)})
+
+
+def test_a_copy_of_the_master_key_never_replaces_another_one(tmp_path: Path) -> None:
+    key = load_master_key(tmp_path / "one", {})
+    for _ in range(2):
+        store_master_key(tmp_path / "two", key)
+    assert load_master_key(tmp_path / "two", {}).fingerprint == key.fingerprint
+    assert stat.S_IMODE((tmp_path / "two" / "master.key").stat().st_mode) == 0o600
+    other = load_master_key(tmp_path / "three", {})
+    with pytest.raises(SnoopsyncError, match="another master key"):
+        store_master_key(tmp_path / "two", other)
+    assert load_master_key(tmp_path / "two", {}).fingerprint == key.fingerprint

@@ -13,6 +13,7 @@ Modules, in reading order:
 ``images``      the images of one collection: ``PostgresImageStore``
 ``codes``       reads codes quickly, by ``COPY``
 ``signatures``  the signatures that all nodes have accepted
+``rows``        whole rows, to move them: ``PostgresImageRows``
 ``registry``    the collections and their keys: ``PostgresHosting``
 ==============  ============================================================
 """

@@ -8,7 +8,7 @@ from typing import Any, LiteralString
 
 import psycopg
 
-from snoopsync.core.errors import Conflict, SnoopsyncError
+from snoopsync.core.errors import SnoopsyncError
 from snoopsync.decoding.features import FEED_VERSION, Features
 from snoopsync.storage.features import (
     FEATURES_COLUMNS,
@@ -16,7 +16,6 @@ from snoopsync.storage.features import (
     SMALL_COLUMNS,
     features_from,
     image_values,
-    restored_values,
     small_values,
 )
 from snoopsync.storage.images import DescribedImage, StoredImage, id_taken
@@ -96,37 +95,6 @@ def delete_row(connection: psycopg.Connection, collection: int, stored: StoredIm
         "DELETE FROM image WHERE collection = %s AND moment = %s", (collection, stored.moment)
     )
     _delete_thumbnail(connection, collection, stored.moment)
-
-
-def restore_rows(
-    connection: psycopg.Connection,
-    collection: int,
-    images: Sequence[DescribedImage],
-    last_moment: int,
-) -> None:
-    """Add images as they are in another store. Raises ``Conflict`` if one of them is stored
-    already."""
-    connection.execute(
-        "UPDATE collection SET moment = greatest(moment, %s), changes = changes + 1"
-        " WHERE number = %s",
-        (last_moment, collection),
-    )
-    columns = ("collection", "moment", "mark", "id", "label", *IMAGE_COLUMNS)
-    small_columns = ("collection", "moment", *SMALL_COLUMNS)
-    with connection.cursor() as cursor:
-        try:
-            with cursor.copy(f"COPY image ({', '.join(columns)}) FROM STDIN") as copy:
-                for image in images:
-                    stored = image.stored
-                    names = (stored.moment, stored.mark, stored.image_id.encode(), stored.label)
-                    values = restored_values(image.features, stored.version)
-                    copy.write_row((collection, *names, *values))
-        except psycopg.errors.UniqueViolation as error:
-            raise Conflict("an image is stored already") from error
-        with cursor.copy(f"COPY small ({', '.join(small_columns)}) FROM STDIN") as copy:
-            for image in images:
-                if (small := small_values(image.features)) is not None:
-                    copy.write_row((collection, image.stored.moment, *small))
 
 
 def stored_image(row: Sequence[Any]) -> StoredImage:

@@ -34,7 +34,6 @@ from snoopsync.storage.postgres.image_rows import (
     described_image,
     insert_row,
     next_moment,
-    restore_rows,
     stored_image,
 )
 from snoopsync.storage.postgres.pool import TABLE, Pool
@@ -211,21 +210,6 @@ class PostgresImageStore:
             count,
         )
         return [stored_image(row) for row in rows]
-
-    def described_after(self, moment: int, count: int) -> list[DescribedImage]:
-        """As in ``ImageStore``."""
-        rows = self._query(
-            f"SELECT {DESCRIBED} FROM {FEATURES_TABLES} WHERE collection = %s AND moment > %s"
-            " ORDER BY moment LIMIT %s",
-            moment,
-            count,
-        )
-        return [described_image(row) for row in rows]
-
-    def restore(self, images: Sequence[DescribedImage], last_moment: int) -> None:
-        """As in ``ImageStore``."""
-        with self._pool.transaction() as connection:
-            restore_rows(connection, self._number, images, last_moment)
 
     def count(self) -> int:
         """The number of images."""

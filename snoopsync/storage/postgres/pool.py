@@ -13,7 +13,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from snoopsync.core.addresses import is_loopback
-from snoopsync.core.errors import SnoopsyncError, Unavailable, Unwritable
+from snoopsync.core.errors import SnoopsyncError, StateLocked, Unavailable, Unwritable
 from snoopsync.storage.hosting import PoolStatistics
 from snoopsync.storage.postgres.schema import VERSION, grant_rights, prepare_tables, upgrade_tables
 from snoopsync.storage.postgres.url import describe_database
@@ -50,6 +50,9 @@ _SETTINGS = """
 #: The number of a table. Another one means that a backup was restored since.
 TABLE: LiteralString = "'image'::regclass::oid"
 
+#: The key of the advisory lock that all connections of nodes share, and that a move has alone.
+_TURN = 0x6D6F7665
+
 #: What changes when the database may have lost changes: the cluster after it was created again, the
 #: timeline after a failover or a recovery, and the table after a backup was restored.
 _HISTORY = f"""
@@ -77,10 +80,12 @@ def translated(description: str) -> Iterator[None]:
 class Pool:
     """The connections to one database. For any number of threads."""
 
-    def __init__(self, url: str) -> None:
-        """Connects, and creates or upgrades the tables if this role may. Raises ``SnoopsyncError``
-        if the database can't be used."""
+    def __init__(self, url: str, *, alone: bool = False) -> None:
+        """Connects, and creates or upgrades the tables if this role may. ``alone``: one connection,
+        and nobody else has one. Raises ``SnoopsyncError`` if the database can't be used, and
+        ``StateLocked`` if others use it in a way that excludes this one."""
         self.description = describe_database(url)
+        self._alone = alone
         given = conninfo_to_dict(url)
         self._lock = threading.Lock()
         self._history = ""
@@ -92,6 +97,7 @@ class Pool:
             psycopg.connect(url, autocommit=True, **options) as connection,
         ):
             _require_version(connection, self.description)
+            self._take_turn(connection)
             prepare_tables(connection, self.description)
             #: What is unsafe about the connections, for people.
             self.warning = _warning(connection, self.description)
@@ -99,7 +105,7 @@ class Pool:
             url,
             kwargs={"autocommit": True, **options},
             min_size=1,
-            max_size=MOST_CONNECTIONS,
+            max_size=1 if alone else MOST_CONNECTIONS,
             timeout=_WAIT_SECONDS,
             configure=self._configure,
             # After a restart of PostgreSQL, the connections in the pool are dead.
@@ -167,12 +173,28 @@ class Pool:
 
     def _configure(self, connection: psycopg.Connection) -> None:
         connection.execute(_SETTINGS)
+        self._take_turn(connection)
         self.check_history(connection)
 
     def notice_restore(self, connection: psycopg.Connection, table: int) -> None:
         """Check the history if the number of ``TABLE``, which is ``table``, is another one now."""
         if not self.history.endswith(f"/{table}"):
             self.check_history(connection)
+
+    def _take_turn(self, connection: psycopg.Connection) -> None:
+        """Lock the database as long as the connection lasts: for this process alone, or together
+        with all nodes. Raises ``StateLocked``."""
+        if self._alone:
+            connection.execute("SET idle_session_timeout TO 0")
+        with connection.transaction():
+            # A connection that was just closed keeps its lock for a moment.
+            connection.execute("SET LOCAL lock_timeout TO '2s'")
+            how: LiteralString = "" if self._alone else "_shared"
+            try:
+                connection.execute(f"SELECT pg_advisory_lock{how}(%s)", (_TURN,))
+            except psycopg.errors.LockNotAvailable:
+                reason = "nodes use it: stop them" if self._alone else "it is being moved"
+                raise StateLocked(f"{self.description}: {reason}") from None
 
     def check_history(self, connection: psycopg.Connection) -> None:
         """Find out whether the database may have lost changes. The first node that sees it tells

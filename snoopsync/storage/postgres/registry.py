@@ -5,21 +5,26 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Sequence
 from typing import LiteralString
 
 from snoopsync.core.errors import SnoopsyncError
 from snoopsync.storage.hosting import (
+    KEY_COLUMNS,
     HostedCollection,
     Key,
     PoolStatistics,
     checked_label,
     checked_name,
+    key_values,
     other_master_key,
 )
 from snoopsync.storage.images import ImageStore
 from snoopsync.storage.postgres.images import PostgresImageStore
 from snoopsync.storage.postgres.pool import Pool
+from snoopsync.storage.postgres.rows import PostgresImageRows
 from snoopsync.storage.postgres.signatures import PostgresSignatures
+from snoopsync.storage.rows import ImageRows
 
 #: The columns of a ``Key``.
 _KEY: LiteralString = (
@@ -30,10 +35,11 @@ _KEY: LiteralString = (
 class PostgresHosting:
     """A ``Hosting`` in a database that any number of nodes share."""
 
-    def __init__(self, url: str) -> None:
-        """Connects to the database. Creates or upgrades the tables if this role may. Raises
-        ``SnoopsyncError``."""
-        self._pool = Pool(url)
+    def __init__(self, url: str, *, alone: bool = False) -> None:
+        """Connects to the database. Creates or upgrades the tables if this role may. ``alone``: no
+        node may be connected at the same time. Raises ``SnoopsyncError``, and ``StateLocked`` if
+        that is not possible."""
+        self._pool = Pool(url, alone=alone)
         self._signatures = PostgresSignatures(self._pool)
 
     @property
@@ -150,39 +156,44 @@ class PostgresHosting:
             ).fetchall()
         return [HostedCollection(*row) for row in rows]
 
-    def restore_collection(self, hosted: HostedCollection) -> None:
+    def images(self, hosted: HostedCollection) -> ImageStore:
+        """The images of this collection."""
+        return PostgresImageStore(self._pool, self._number(hosted), hosted.collection_id)
+
+    def image_rows(self, hosted: HostedCollection) -> ImageRows:
+        """As in ``Hosting``."""
+        return PostgresImageRows(self._pool, self._number(hosted))
+
+    def insert_collection(self, hosted: HostedCollection) -> None:
         """As in ``Hosting``."""
         with self._pool.connection() as connection:
             connection.execute(
                 "INSERT INTO collection (id, name, created_at) VALUES (%s, %s, %s)"
-                " ON CONFLICT (id) DO NOTHING",
+                " ON CONFLICT DO NOTHING",
                 (hosted.collection_id, hosted.name, hosted.created_at),
             )
 
-    def restore_key(self, key: Key) -> None:
+    def insert_keys(self, keys: Sequence[Key]) -> None:
         """As in ``Hosting``."""
-        with self._pool.connection() as connection:
+        places: LiteralString = ", ".join(["%s"] * len(KEY_COLUMNS))
+        with self._pool.transaction() as connection:
+            connection.cursor().executemany(
+                f"INSERT INTO key ({', '.join(KEY_COLUMNS)}) VALUES ({places})",
+                list(map(key_values, keys)),
+            )
+            # Nodes then refuse what was signed before, which another service may have accepted.
             connection.execute(
-                "INSERT INTO key"
-                " (public_key, collection_id, created_at, revoked_at, label, last_used_at)"
-                " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (public_key) DO UPDATE"
-                " SET (revoked_at, label, last_used_at) ="
-                " (excluded.revoked_at, excluded.label, excluded.last_used_at)",
-                (
-                    *(key.public_key, key.collection_id, key.created_at),
-                    *(key.revoked_at, key.label, key.last_used_at),
-                ),
+                "UPDATE meta SET history_began = extract(epoch FROM clock_timestamp())"
             )
 
-    def images(self, hosted: HostedCollection) -> ImageStore:
-        """The images of this collection."""
+    def _number(self, hosted: HostedCollection) -> int:
         with self._pool.connection() as connection:
             row = connection.execute(
                 "SELECT number FROM collection WHERE id = %s", (hosted.collection_id,)
             ).fetchone()
         if row is None:
             raise SnoopsyncError(f"{self.description} has no collection {hosted.collection_id}")
-        return PostgresImageStore(self._pool, row[0], hosted.collection_id)
+        return int(row[0])
 
 
 def _is_text(public_key: str) -> bool:

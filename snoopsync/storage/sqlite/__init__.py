@@ -7,6 +7,7 @@ Modules, in reading order:
 ``image_rows``  the row of one image, and its changes
 ``images``      the images of one collection: ``SqliteImageStore``
 ``signatures``  the signatures that this process has accepted
+``rows``        whole rows, to move them: ``SqliteImageRows``
 ``registry``    the collections of a directory and their keys: ``SqliteHosting``
 ==============  ============================================================
 """

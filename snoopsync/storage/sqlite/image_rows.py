@@ -14,10 +14,9 @@ from snoopsync.storage.features import (
     SMALL_COLUMNS,
     features_from,
     image_values,
-    restored_values,
     small_values,
 )
-from snoopsync.storage.images import DescribedImage, StoredImage, id_taken, image_not_found
+from snoopsync.storage.images import DescribedImage, StoredImage, image_not_found
 
 #: The columns of a ``StoredImage``, and those of a ``DescribedImage``.
 STORED = "image.moment, id, sha256, coalesce(mark, image.moment), feed, label"
@@ -124,30 +123,6 @@ def label_row(connection: sqlite3.Connection, image_id: str, label: str | None) 
     connection.execute("UPDATE image SET label = ? WHERE moment = ?", (label, stored.moment))
     connection.execute("UPDATE collection SET changes = changes + 1")
     return replace(stored, label=label)
-
-
-def restore_rows(
-    connection: sqlite3.Connection, images: Sequence[DescribedImage], last_moment: int
-) -> None:
-    """Add images as they are in another store."""
-    for image in images:
-        stored, features = image.stored, image.features
-        if find_row(connection, stored.image_id) is not None:
-            raise id_taken(stored.image_id)
-        mark = None if stored.mark == stored.moment else stored.mark
-        _insert_into(
-            connection,
-            "image",
-            ("moment", "id", "mark", "label", *IMAGE_COLUMNS),
-            (
-                *(stored.moment, stored.image_id, mark, stored.label),
-                *restored_values(features, stored.version),
-            ),
-        )
-        _insert_thumbnail(connection, stored.moment, features)
-    connection.execute(
-        "UPDATE collection SET moment = max(moment, ?), changes = changes + 1", (last_moment,)
-    )
 
 
 def described_image(row: Sequence[Any]) -> DescribedImage:

@@ -37,7 +37,6 @@ from snoopsync.storage.sqlite.image_rows import (
     find_row,
     insert_row,
     label_row,
-    restore_rows,
 )
 
 _ROWS_PER_BLOCK = 5_000
@@ -203,21 +202,6 @@ class SqliteImageStore:
                 {"moment": moment, "owner": owner, "count": count},
             )
             return [StoredImage(*row) for row in rows]
-
-    def described_after(self, moment: int, count: int) -> list[DescribedImage]:
-        """As in ``ImageStore``."""
-        with self._read_connection() as reader:
-            rows = reader.execute(
-                f"SELECT {DESCRIBED} FROM {FEATURES_TABLES} WHERE image.moment > ?"
-                " ORDER BY image.moment LIMIT ?",
-                (moment, count),
-            )
-            return [described_image(row) for row in rows]
-
-    def restore(self, images: Sequence[DescribedImage], last_moment: int) -> None:
-        """As in ``ImageStore``."""
-        with self._write_transaction() as writer:
-            restore_rows(writer, images, last_moment)
 
     def count(self) -> int:
         """The number of images."""

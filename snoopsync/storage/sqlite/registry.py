@@ -7,7 +7,7 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,14 +17,18 @@ from snoopsync.runtime import sqlite
 from snoopsync.runtime.owned_directory import own_directory, require_own_files
 from snoopsync.runtime.sqlite import Failure
 from snoopsync.storage.hosting import (
+    KEY_COLUMNS,
     HostedCollection,
     Key,
     checked_label,
     checked_name,
+    key_values,
     other_master_key,
 )
 from snoopsync.storage.images import ImageStore
+from snoopsync.storage.rows import ImageRows
 from snoopsync.storage.sqlite.images import SqliteImageStore
+from snoopsync.storage.sqlite.rows import SqliteImageRows
 from snoopsync.storage.sqlite.signatures import MemorySignatures
 
 #: Each step migrates a registry from one version to the next. A released step never changes.
@@ -183,31 +187,33 @@ class SqliteHosting:
             ).fetchall()
         return [HostedCollection(*row) for row in rows]
 
-    def restore_collection(self, hosted: HostedCollection) -> None:
-        """As in ``Hosting``."""
-        with self._changing() as connection:
-            connection.execute(
-                "INSERT INTO collection VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING",
-                (hosted.collection_id, hosted.name, hosted.created_at),
-            )
-
-    def restore_key(self, key: Key) -> None:
-        """As in ``Hosting``."""
-        with self._changing() as connection:
-            connection.execute(
-                "REPLACE INTO key"
-                " (public_key, collection_id, created_at, revoked_at, label, last_used_at)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
-                (
-                    *(key.public_key, key.collection_id, key.created_at),
-                    *(key.revoked_at, key.label, key.last_used_at),
-                ),
-            )
-
     def images(self, hosted: HostedCollection) -> ImageStore:
         """The images of this collection, in a file of their own."""
         path = collection_path(self._data, hosted.collection_id)
         return SqliteImageStore(path, lambda: hosted.collection_id)
+
+    def image_rows(self, hosted: HostedCollection) -> ImageRows:
+        """As in ``Hosting``."""
+        path = collection_path(self._data, hosted.collection_id)
+        return SqliteImageRows(path, hosted.collection_id)
+
+    def insert_collection(self, hosted: HostedCollection) -> None:
+        """As in ``Hosting``."""
+        with self._changing() as connection:
+            connection.execute(
+                "INSERT INTO collection (id, name, created_at) VALUES (?, ?, ?)"
+                " ON CONFLICT DO NOTHING",
+                (hosted.collection_id, hosted.name, hosted.created_at),
+            )
+
+    def insert_keys(self, keys: Sequence[Key]) -> None:
+        """As in ``Hosting``."""
+        with self._changing() as connection:
+            connection.executemany(
+                f"INSERT INTO key ({', '.join(KEY_COLUMNS)})"
+                f" VALUES ({', '.join('?' * len(KEY_COLUMNS))})",
+                map(key_values, keys),
+            )
 
     @contextmanager
     def _changing(self) -> Iterator[sqlite3.Connection]:

@@ -279,7 +279,7 @@ class SimilaritySearch:
             self._position = position
             if index.images > 2 * self._store.count():
                 index = self._indexes[version] = _VersionIndex(version)
-        index.follow(self._store)
+        index.follow(self._store, position)
         return index
 
 
@@ -290,6 +290,7 @@ class _VersionIndex:
         self._version = version
         self._codes = CodeIndex()
         self._last_mark = 0
+        self._followed: Position | None = None
         #: The number of images with a code.
         self.images = 0
 
@@ -301,11 +302,14 @@ class _VersionIndex:
         """The size of the codes in memory."""
         return self._codes.size_bytes
 
-    def follow(self, store: ImageStore) -> None:
-        """Add the new codes of the store."""
+    def follow(self, store: ImageStore, position: Position) -> None:
+        """Add the new codes of the store, which was at ``position`` a moment ago."""
+        if position == self._followed:
+            return
         for stored in store.codes_after(self._last_mark, self._version):
             self._add(stored)
             self._last_mark = stored.last_mark
+        self._followed = position
 
     def near(self, forms: Codes, variants: Codes, radius: int) -> Keys:
         """The marks of the images with a code within ``radius`` bits of one of these codes of forms

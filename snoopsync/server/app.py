@@ -326,7 +326,7 @@ class Application:
         if isinstance(error, Unwritable):
             return _error_json(507, "the service can't store more images")
         response = _error_json(503, "the service can't do this now")
-        response.headers["Retry-After"] = "5"
+        response.headers["Retry-After"] = "2"
         return response
 
 

@@ -74,10 +74,11 @@ class Verifier:
                 f" the service's time, {formatdate(now, usegmt=True)}",
                 status=401,
             )
-        if request.changes and sent_at < self._history.remembers_since - _SAME_DATE_SECONDS:
-            raise send_again("the service was restarted after this request was signed")
         if request.changes and (request.is_unique or now - sent_at > _SAME_DATE_SECONDS):
             self._history.accept(request.public_key, _signature_in(request), sent_at, now)
+        # After accepting it, which may show that the history has begun again.
+        if request.changes and sent_at < self._history.remembers_since - _SAME_DATE_SECONDS:
+            raise send_again("the service was restarted after this request was signed")
 
     def require_signature(self, request: SignedRequest) -> None:
         """Raise ``Unauthorized`` if the key that the request names has not signed it. Takes some

@@ -54,7 +54,7 @@ def _searched(path: Path) -> None:
     dice = np.random.default_rng(2)
     with closing(SqliteImageStore(path, lambda: "benchmark")) as store:
         search = SimilaritySearch(store)
-        plain = _features(dice)
+        plain = features(dice)
         photographs = iter([_of_photograph(number, dice) for number in range(_SEARCHES)])
         started = time.perf_counter()
         search.matches(plain)
@@ -64,7 +64,7 @@ def _searched(path: Path) -> None:
             process.memory_info().rss,
         )
         plain_times, times, others = _times(
-            lambda: search.matches(_features(dice)),
+            lambda: search.matches(features(dice)),
             lambda: search.matches(next(photographs)),
             _by_faiss(len(search), dice),
         )
@@ -112,7 +112,7 @@ def _milliseconds(times: list[tuple[float, float]]) -> tuple[str, str, str]:
     return median, most, processors
 
 
-def _features(dice: np.random.Generator) -> Features:
+def features(dice: np.random.Generator) -> Features:
     """A picture with a border: of 16 codes, and no variants."""
     return Features(
         sha256=dice.bytes(32),
@@ -133,7 +133,7 @@ def _of_photograph(number: int, dice: np.random.Generator) -> Features:
     grey = photo(number, (pdq.SIDE, pdq.SIDE)).convert("L")
     thumbnail = Thumbnail(grey.tobytes(), b"")
     codes = pdq.eight_codes(np.asarray(grey, np.float64))
-    return replace(_features(dice), codes=codes, thumbnail=thumbnail)
+    return replace(features(dice), codes=codes, thumbnail=thumbnail)
 
 
 def _forms(dice: np.random.Generator) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageOps
 from snoopsync.embedded import EmbeddedCollection, open_embedded
 from snoopsync.embedded import search as search_module
 from snoopsync.embedded.search import SimilaritySearch
-from snoopsync.storage.images import Position
+from snoopsync.storage.images import Position, StoredCodes
 from snoopsync.storage.sqlite.images import SqliteImageStore
 from tests.decoding.helpers import extract
 from tests.support.many_images import add_random_images
@@ -158,6 +158,29 @@ def test_codes_of_images_that_others_removed_leave_when_they_outnumber_the_rest(
     finally:
         store.close()
         other.close()
+
+
+class Counting(SqliteImageStore):
+    """A store that counts how often its codes are read."""
+
+    reads = 0
+
+    def codes_after(self, mark: int, version: int) -> Iterator[StoredCodes]:
+        self.reads += 1
+        return super().codes_after(mark, version)
+
+
+def test_codes_are_read_only_if_something_has_changed(database: Path) -> None:
+    store = Counting(database, lambda: "collection")
+    try:
+        search = SimilaritySearch(store)
+        for number in range(2):
+            store.add(f"{number}", extract(encode(photo(number))), number)
+            for _ in range(3):
+                assert len(search.matches(extract(encode(photo(number), quality=40)))) == 1
+            assert store.reads == number + 1
+    finally:
+        store.close()
 
 
 class Rewound(SqliteImageStore):

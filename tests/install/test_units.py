@@ -26,7 +26,7 @@ from tests.support.paths import ROOT
 SERVICES = [name for name in SYSTEM_UNITS if name.endswith(".service")]
 
 #: Copied by hand: a machine that mirrors need not host.
-HOSTING = "snoopsync-collection.service"
+HOSTING = ("snoopsync-collection.service", "snoopsync-collection@.service")
 
 #: What a path may have in it that means something to systemd.
 ODD = "with $HOME, 100% %h; #1 and é"
@@ -80,7 +80,7 @@ def settings(text: str, key: str) -> list[str]:
 
 @needs_systemd
 def test_systemd_accepts_the_shipped_units(tmp_path: Path) -> None:
-    units = [ROOT / "systemd" / name for name in (*SYSTEM_UNITS, HOSTING)]
+    units = [ROOT / "systemd" / name for name in (*SYSTEM_UNITS, *HOSTING)]
     assert analyze("verify", "--recursive-errors=no", *units, runtime=tmp_path) == ""
     own = [ROOT / "systemd" / "user" / name for name in USER_UNITS]
     assert analyze("--user", "verify", "--recursive-errors=no", *own, runtime=tmp_path) == ""
@@ -98,7 +98,7 @@ def test_systemd_accepts_units_with_odd_paths(tmp_path: Path) -> None:
 
 
 @needs_systemd
-@pytest.mark.parametrize("name", [*SERVICES, HOSTING])
+@pytest.mark.parametrize("name", [*SERVICES, *HOSTING])
 def test_the_services_are_confined(tmp_path: Path, name: str) -> None:
     """By systemd's own score, from 0 to 10."""
     for text in (unit_text(name), render(unit_text(name), Installation(("/p",)))):
@@ -224,7 +224,7 @@ def allowed_calls(text: str) -> set[str]:
     return allowed
 
 
-@pytest.mark.parametrize("name", [*SERVICES, HOSTING])
+@pytest.mark.parametrize("name", [*SERVICES, *HOSTING])
 def test_decoders_can_sandbox_themselves(name: str) -> None:
     assert allowed_calls(unit_text(name)) == SANDBOX_CALLS
 
@@ -246,17 +246,26 @@ def test_memory_of_decoders_fits_into_the_service(user: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "user"), [*((name, False) for name in (*SERVICES, HOSTING)), (SERVICES[0], True)]
+    ("name", "user"), [*((name, False) for name in (*SERVICES, *HOSTING)), (SERVICES[0], True)]
 )
 def test_no_core_dumps_are_written(name: str, user: bool) -> None:
     assert settings(unit_text(name, user=user), "LimitCORE") == ["0"]
 
 
-def test_the_hosting_unit_is_confined_like_the_service() -> None:
-    mirrors, hosts = unit_text(SERVICES[0]), unit_text(HOSTING)
+@pytest.mark.parametrize("name", HOSTING)
+def test_the_hosting_units_are_confined_like_the_service(name: str) -> None:
+    mirrors, hosts = unit_text(SERVICES[0]), unit_text(name)
     shut_in = mirrors[mirrors.index("\nProtectSystem=") : mirrors.index("\n[Install]")]
     assert set(re.findall(r"^\w+=.*$", shut_in, re.MULTILINE)) <= set(hosts.splitlines())
     assert settings(hosts, "KillMode") == ["mixed"]  # its decoders are its own to end
+
+
+def test_nodes_of_one_machine_share_nothing_that_they_write() -> None:
+    text = unit_text("snoopsync-collection@.service")
+    for key in ("User", "StateDirectory"):
+        assert settings(text, key) == ["snoopsync-node-%i"]
+        assert settings(unit_text("snoopsync-collection.service"), key) != ["snoopsync-node-%i"]
+    assert settings(text, "PrivateTmp") == ["yes"]
 
 
 # --- whose they are

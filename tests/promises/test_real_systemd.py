@@ -19,6 +19,7 @@ import pytest
 
 from snoopsync.decoding.decoders import Decoders
 from tests.support import machine as machines
+from tests.support import postgres
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY
 from tests.support.documentation import README, blocks, section
 from tests.support.machine import Machine, booted
@@ -329,7 +330,11 @@ def in_unit(text: str, code: str, *arguments: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "name", ["snoopsync.service", "snoopsync-resync.service", "snoopsync-collection.service"]
+    "name",
+    [
+        *("snoopsync.service", "snoopsync-resync.service"),
+        *("snoopsync-collection.service", "snoopsync-collection@.service"),
+    ],
 )
 def test_each_unit_allows_every_restriction_that_the_kernel_offers(host: Host, name: str) -> None:
     host.write("/opt/probe/probe.py", PROBE)
@@ -337,6 +342,9 @@ def test_each_unit_allows_every_restriction_that_the_kernel_offers(host: Host, n
     text = in_unit((ROOT / "systemd" / name).read_text(), "/opt/probe/probe.py")
     # The service that is asked is not started here.
     text = re.sub("^(Requisite|BindsTo|Requires|After)=snoopsync.service$", "", text, flags=re.M)
+    # Nor are there the files of a node.
+    text = re.sub("^(EnvironmentFile|LoadCredential|ExecStartPre)=.*", "", text, flags=re.M)
+    text = text.replace("%i", "8470")
     host.write("/etc/systemd/system/snoopsync-probe.service", text)
     host.ok("systemctl", "daemon-reload")
     done = host.run("systemctl", "start", "snoopsync-probe.service")
@@ -712,3 +720,50 @@ def test_a_hosted_collection_works_in_its_sandbox(host: Host) -> None:
     assert keys[1] not in host.messages(unit)
     host.ok("sh", "-c", "rm -rf /var/lib/*/snoopsync-collection /var/lib/snoopsync-collection")
     host.ok("rm", "-r", "/usr/local/bin/snoopsync")
+
+
+def test_nodes_share_a_database_in_their_sandboxes(host: Host) -> None:
+    if (reason := postgres.why_not()) is not None:
+        pytest.skip(reason)
+    unit, nodes = "snoopsync-collection@.service", ("8470", "8471")
+    names = [unit.replace("@", f"@{port}") for port in nodes]
+    host.add("first.jpg", 1)
+    host.ok("ln", "-s", SNOOPSYNC, "/usr/local/bin/snoopsync")
+    host.write(f"/etc/systemd/system/{unit}", (ROOT / "systemd" / unit).read_text())
+    host.write("/etc/snoopsync/master-key", "ab" * 32)
+    host.write("/etc/snoopsync/node.env", "NODE_ADDRESS=127.0.0.1\n")
+    host.ok("systemctl", "daemon-reload")
+    assert host.run("systemctl", "start", names[0]).code != 0
+    assert "SNOOPSYNC_DATABASE: is not in /etc/snoopsync/node.env" in host.messages(names[0])
+    host.ok("systemctl", "stop", names[0])
+    url = _database(host)
+    host.write("/etc/snoopsync/node.env", f"SNOOPSYNC_DATABASE={url}\n")
+    host.ok("chmod", "-R", "go=", "/etc/snoopsync")
+    given = ("--database", url, "--master-key", "/etc/snoopsync/master-key", "--json")
+    key = json.loads(host.ok(SNOOPSYNC, "keys", "add", "family", *given))
+    keys = (key["public_key"], key["secret_key"])
+    for port, name in zip(nodes, names, strict=True):
+        assert host.run("systemctl", "start", name).code == 0, host.messages(name)
+        client = CLIENT.replace("8470", port)
+        said = host.run(f"{HOME}/bin/python", "-c", client, *keys, f"{PICTURES}/first.jpg")
+        assert (said.out, said.code) == ("first\n", 0), (said, host.messages(name))
+    for name in names:
+        host.ok("systemctl", "stop", name)
+        assert host.shown("Result", name) == "success"
+        assert keys[1] not in host.messages(name)
+    host.ok("systemctl", "stop", "database.service")
+    host.ok("sh", "-c", "rm -rf /opt/pg /var/lib/*/snoopsync-node-* /var/lib/snoopsync-node-*")
+    host.ok("rm", "-r", "/usr/local/bin/snoopsync", "/etc/snoopsync/node.env")
+
+
+def _database(host: Host) -> str:
+    """The address of an empty database in the container."""
+    programs = postgres.programs()
+    host.ok("install", "-d", "-o", "postgres", "-m", "700", "/opt/pg")
+    own = ("setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups")
+    create = ("initdb", "-D", "/opt/pg/data", "-U", "owner", "-A", "trust", "--no-sync")
+    host.ok(*own, f"{programs}/{create[0]}", *create[1:])
+    run = ("systemd-run", "--unit=database", "--property=User=postgres", "--property=Type=notify")
+    settings = ("-c", "port=5499", "-c", "unix_socket_directories=", "-c", "fsync=off")
+    host.ok(*run, f"{programs}/postgres", "-D", "/opt/pg/data", *settings)
+    return "postgresql://owner@127.0.0.1:5499/postgres"

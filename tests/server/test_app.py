@@ -202,7 +202,7 @@ def test_an_error_of_the_service_is_a_503_and_is_logged_once(
         for _ in range(2):
             with pytest.raises(Unavailable) as refused:
                 client.get_images()
-            assert (refused.value.status, refused.value.retry_after) == (503, 5.0)
+            assert (refused.value.status, refused.value.retry_after) == (503, 2.0)
             assert str(tmp_path) not in str(refused.value)
     said = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     assert said == [f"{tmp_path / 'data' / 'keys.sqlite3'}: no such table: key"]

@@ -36,7 +36,7 @@ from snoopsync.storage.postgres.image_rows import (
     next_moment,
     stored_image,
 )
-from snoopsync.storage.postgres.pool import Pool
+from snoopsync.storage.postgres.pool import TABLE, Pool
 
 #: No moment is larger than this.
 _END_OF_TIME = 2**63 - 1
@@ -219,13 +219,12 @@ class PostgresImageStore:
         """As in ``ImageStore``."""
         with self._pool.connection() as connection:
             row = connection.execute(
-                "SELECT changes, moment, 'image'::regclass::oid FROM collection WHERE number = %s",
+                f"SELECT changes, moment, {TABLE} FROM collection WHERE number = %s",
                 (self._number,),
             ).fetchone()
             if row is None:
                 raise image_not_found(self._collection_id)
-            if not self._pool.history.endswith(f"/{row[2]}"):
-                self._pool.check_history(connection)
+            self._pool.notice_restore(connection, row[2])
         return Position(self._pool.history, int(row[0]), int(row[1]))
 
     def marks_of_same_picture(self, features: Features, version: int) -> list[int]:

@@ -47,14 +47,17 @@ _SETTINGS = """
     SET idle_in_transaction_session_timeout TO '60s';
 """
 
+#: The number of a table. Another one means that a backup was restored since.
+TABLE: LiteralString = "'image'::regclass::oid"
+
 #: The key of the advisory lock that all connections of nodes share, and that a move has alone.
 _TURN = 0x6D6F7665
 
 #: What changes when the database may have lost changes: the cluster after it was created again, the
 #: timeline after a failover or a recovery, and the table after a backup was restored.
-_HISTORY = """
+_HISTORY = f"""
     SELECT system_identifier || '/' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) || '/'
-        || 'image'::regclass::oid
+        || {TABLE}
     FROM pg_control_system()
 """
 
@@ -172,6 +175,11 @@ class Pool:
         connection.execute(_SETTINGS)
         self._take_turn(connection)
         self.check_history(connection)
+
+    def notice_restore(self, connection: psycopg.Connection, table: int) -> None:
+        """Check the history if the number of ``TABLE``, which is ``table``, is another one now."""
+        if not self.history.endswith(f"/{table}"):
+            self.check_history(connection)
 
     def _take_turn(self, connection: psycopg.Connection) -> None:
         """Lock the database as long as the connection lasts: for this process alone, or together

@@ -12,7 +12,7 @@ from snoopsync.storage.hosting import (
     send_again,
     too_many_changes,
 )
-from snoopsync.storage.postgres.pool import Pool
+from snoopsync.storage.postgres.pool import TABLE, Pool
 
 #: How often signatures are removed whose date is too old anyway.
 _CLEANING_SECONDS = 30
@@ -50,12 +50,14 @@ class PostgresSignatures:
         with self._pool.connection() as connection:
             if has_to_clean:
                 connection.execute("DELETE FROM signature WHERE second < %s", (oldest,))
-            is_new = connection.execute(
+            added = connection.execute(
                 "INSERT INTO signature (second, public_key, digest) VALUES (%s, %s, %s)"
-                " ON CONFLICT DO NOTHING",
+                f" ON CONFLICT DO NOTHING RETURNING {TABLE}",
                 (second, public_key, digest),
-            ).rowcount
-        if not is_new:
+            ).fetchone()
+            if added is not None:
+                self._pool.notice_restore(connection, added[0])
+        if added is None:
             raise send_again("this request was sent before")
         with self._lock:
             self._accepted.setdefault(public_key, Counter())[second] += 1

@@ -14,7 +14,6 @@ unreported: the other machine alerted about it.
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 
 from snoopsync.client.retrying import RetryingCollection
 from snoopsync.core.errors import CollectionError, NotFound, Refused, Unauthorized, Unavailable
@@ -54,15 +53,19 @@ class ChangesPoll:
         self._first_attempts = 0
 
     def begin(self) -> None:
-        """Store the present moment, unless one is stored. Call this before each search. If the
-        collection does not answer, nothing happens."""
-        if self._first_attempts < _MOST_FIRST_ATTEMPTS:
+        """Store the present moment, unless one is stored. Call this before each search. Nothing
+        happens if the collection does not answer. Raises ``Unauthorized``, as the search would."""
+        if self._first_attempts < _MOST_FIRST_ATTEMPTS and self._collection.outage is None:
             if self._since() is not None:
                 self._first_attempts = _MOST_FIRST_ATTEMPTS
                 return
             self._first_attempts += 1
-            with suppress(CollectionError):
+            try:
                 self._store_present_moment()
+            except Unauthorized:
+                raise
+            except CollectionError:
+                pass  # ``work_off`` asks again
 
     def work_off(self, rest: Rest) -> bool:
         """Ask for everything up to the present moment. Returns whether something new was stored.

@@ -7,6 +7,7 @@ with retries.
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import datetime
@@ -22,7 +23,7 @@ from snoopsync.embedded import open_embedded
 from snoopsync.embedded.changes import PAGE_IMAGES
 from snoopsync.server.storage import Location
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
-from tests.support.hosted import hosted
+from tests.support.hosted import Hosted, hosted
 from tests.support.pictures import encode, photo
 from tests.support.postgres import Cluster
 
@@ -50,6 +51,8 @@ ODD_IDS = [
 ]
 
 
+_NUMBERS = itertools.count()
+
 KINDS = [
     "embedded",
     "http",
@@ -60,14 +63,29 @@ KINDS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosted]:
+    """A service, in which each test has a collection of its own."""
+    with hosted(tmp_path_factory.mktemp("served") / "data") as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def served_on_postgres(
+    tmp_path_factory: pytest.TempPathFactory, cluster: Cluster
+) -> Iterator[Hosted]:
+    """A service whose collections are in PostgreSQL."""
+    location = Location(tmp_path_factory.mktemp("served") / "data", cluster.new_database())
+    with hosted(location) as service:
+        yield service
+
+
 @pytest.fixture(params=KINDS)
 def collection(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ImageCollection]:
     if "serve" in request.param:
-        location = Location(tmp_path / "hosted")
-        if "postgres" in request.param:
-            cluster: Cluster = request.getfixturevalue("cluster")
-            location = Location(tmp_path / "hosted", cluster.new_database())
-        with hosted(location) as service, service.client("contract") as client:
+        name = "served_on_postgres" if "postgres" in request.param else "served"
+        service: Hosted = request.getfixturevalue(name)
+        with service.client(f"contract {next(_NUMBERS)}") as client:
             yield RetryingCollection(client)
         return
     with ExitStack() as stack:
@@ -81,7 +99,7 @@ def collection(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Image
 
 
 def test_a_collection_has_an_id_a_name_and_a_user(collection: ImageCollection) -> None:
-    assert collection.name == "contract"
+    assert collection.name.startswith("contract")
     assert collection.id == collection.get_images()["collection_id"]
     assert collection.user
 

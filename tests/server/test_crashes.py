@@ -151,6 +151,7 @@ def check(clients: list[Client], collection: Collection, file: Path) -> None:
         assert all(match["id"] in listed for match in found)
 
 
+@pytest.mark.integration
 @pytest.mark.timeout(300)
 def test_confirmed_changes_survive_kill_9(tmp_path: Path) -> None:
     play(Installation(tmp_path), tmp_path / "data", rounds=5, seed=1)

@@ -237,6 +237,7 @@ def test_a_directory_that_is_no_data_directory_is_left_alone(tmp_path: Path, url
     assert not (tmp_path / "mistyped").exists()
 
 
+@pytest.mark.integration
 def test_nothing_is_moved_while_a_service_uses_either_side(location: Location) -> None:
     for served in (Location(location.data), location):
         with open_storage_to_serve(served), pytest.raises(StateLocked):
@@ -244,6 +245,7 @@ def test_nothing_is_moved_while_a_service_uses_either_side(location: Location) -
     import_all(location)
 
 
+@pytest.mark.integration
 def test_no_node_starts_while_a_move_is_under_way(location: Location) -> None:
     with open_import(location):
         with pytest.raises(StateLocked, match="it is being moved"), open_hosting(location):

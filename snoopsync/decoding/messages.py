@@ -11,6 +11,10 @@ import time
 #: The longest message.
 MESSAGE_BYTES = 64 << 10
 
+#: The length of the token that begins each question. The answer begins with the same token, so that
+#: a late answer is never mistaken for the answer about the next picture.
+TOKEN_BYTES = 8
+
 _MORE, _LAST = b"+", b"."
 
 

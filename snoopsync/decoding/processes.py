@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snoopsync.core.errors import Unavailable
-from snoopsync.decoding.messages import MESSAGE_BYTES, receive_answer
+from snoopsync.decoding.messages import MESSAGE_BYTES, TOKEN_BYTES, receive_answer
 from snoopsync.decoding.sandbox import DecoderLimits, Outcome, Restriction
 from snoopsync.decoding.zygote import FAILED, FORK, KILL, NUMBER, READY, REPORT
 
@@ -42,9 +42,14 @@ class Decoder:
         raise ConnectionResetError
 
     def ask(self, picture: int, question: bytes, most_bytes: int) -> bytes:
-        """The decoder's answer, of at most ``most_bytes``. Raises ``OSError``."""
-        socket.send_fds(self.socket, [question], [picture])
-        return receive_answer(self.socket, most_bytes)
+        """The decoder's answer, of at most ``most_bytes``. Raises ``OSError``, also if the answer
+        is to another question."""
+        token = os.urandom(TOKEN_BYTES)
+        socket.send_fds(self.socket, [token + question], [picture])
+        answer = receive_answer(self.socket, TOKEN_BYTES + most_bytes)
+        if answer[:TOKEN_BYTES] != token:
+            raise ConnectionResetError
+        return answer[TOKEN_BYTES:]
 
 
 class Zygote:

@@ -11,8 +11,8 @@ Messages are packets of a Unix socket (SEQPACKET). Messages to the zygote:
   the status from ``waitpid``, or -1 if the decoder cannot be killed. The zygote does this because
   only the parent of a process can be sure that the ID does not belong to another process now.
 
-Messages to a decoder: the picture's descriptor with a question of a few bytes. Answer: see
-``layout``, sent as in ``messages``.
+Messages to a decoder: the picture's descriptor with a token and a question of a few bytes. Answer:
+the token, then see ``layout``, sent as in ``messages``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from importlib import import_module
 from typing import BinaryIO
 
 from snoopsync.decoding import sandbox
-from snoopsync.decoding.messages import send_answer
+from snoopsync.decoding.messages import TOKEN_BYTES, send_answer
 
 FORK, KILL = b"F", b"K"
 READY, FAILED = b"R", b"E"
@@ -131,8 +131,8 @@ def _serve_pictures(
         if sandbox.Restriction.LIMITS in outcome.applied:
             sandbox.allow_cpu(limits.cpu_seconds)
         with open(descriptors[0], "rb") as picture:  # noqa: PTH123 - a descriptor
-            answer = work(picture, message)
-        send_answer(pictures, answer)
+            answer = work(picture, message[TOKEN_BYTES:])
+        send_answer(pictures, message[:TOKEN_BYTES] + answer)
 
 
 def _start() -> None:

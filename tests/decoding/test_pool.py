@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
+from typing import cast
 
 import pytest
 
 from snoopsync.core.errors import Refused, Unavailable
+from snoopsync.decoding.messages import TOKEN_BYTES, send_answer
 from snoopsync.decoding.pool import DecoderStatistics, Pool
-from snoopsync.decoding.sandbox import DecoderLimits
+from snoopsync.decoding.processes import Decoder, Zygote
+from snoopsync.decoding.sandbox import DecoderLimits, Outcome, Restriction
 from snoopsync.decoding.source import read_picture
 from tests.decoding.helpers import LIMITS, ask, processes_of
 from tests.support.hosted import lives
@@ -86,9 +93,34 @@ def test_closing_ends_all_decoders() -> None:
 
 
 def test_a_decoder_that_answers_twice_is_ended(pool: Pool) -> None:
-    """The second answer would be taken for the answer about the next picture."""
-    ask(pool, b"babbles")
+    """One of the two would be taken for the answer about the next picture."""
+    with pytest.raises(Refused):
+        ask(pool, b"babbles")
     assert ask(pool, b"sound") == b"sound"
+
+
+def test_a_late_answer_is_not_taken_for_the_next_one(tmp_path: Path) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.settimeout(10.0)
+    decoder = Decoder(ours, 0, cast("Zygote", None), Outcome(Restriction(0), Restriction(0)))
+
+    def answer(times: int) -> None:
+        message, descriptors, _, _ = socket.recv_fds(theirs, 64, 1)
+        os.close(descriptors[0])
+        for _ in range(times):
+            send_answer(theirs, message[:TOKEN_BYTES] + b"answer to " + message[TOKEN_BYTES:])
+
+    with (
+        ours,
+        theirs,
+        (tmp_path / "picture").open("wb") as picture,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        thread.submit(answer, 2)
+        assert decoder.ask(picture.fileno(), b"one", 100) == b"answer to one"
+        thread.submit(answer, 1)
+        with pytest.raises(ConnectionResetError):
+            decoder.ask(picture.fileno(), b"two", 100)
 
 
 def test_an_interrupted_picture_leaves_no_answer_for_the_next_one() -> None:

@@ -284,7 +284,7 @@ def test_a_reload_waits_until_the_search_for_duplicates_has_ended(
     run = service_module.Service.run
 
     def search(
-        _duplicate_search: DuplicateSearch, _is_stopped: Callable[[], bool], *, only_new: bool
+        _duplicate_search: DuplicateSearch, _is_stopped: Callable[[], bool], **_options: object
     ) -> None:
         if not searching.is_set():
             searching.set()

@@ -99,7 +99,7 @@ class SearchThread:
         only_new = not self._retry.is_set() and bool(self._seconds_left())
         try:
             self._duplicate_search.work_off(
-                self._stop.is_set, only_new=only_new, rest=self._rest_while_sending
+                self._has_to_stop, only_new=only_new, rest=self._rest_while_sending
             )
         except CollectionError as error:
             self._note(error, throttle)
@@ -113,7 +113,9 @@ class SearchThread:
                 self._retry.clear()
                 self._again_at = time.monotonic() + pause
         else:
-            if not only_new:
+            if self._engine.trouble is not None:
+                self._due.set()  # ``run`` waits until the engine can send again
+            elif not only_new:
                 self.error = self._again_at = None
                 self._failures = 0
 
@@ -133,6 +135,10 @@ class SearchThread:
                 error=str(error),
             )
         self.error = error
+
+    def _has_to_stop(self) -> bool:
+        """Whether the service stops, or the engine knows that no request succeeds."""
+        return self._stop.is_set() or self._engine.trouble is not None
 
     def _rest_while_sending(self, seconds: float) -> None:
         """Rest after a search that took so many seconds, if pictures are being sent."""

@@ -183,7 +183,7 @@ class DuplicateSearch:
     ) -> None:
         failed_in_a_row = 0
         while batch := self._due(self._failed | postponed):
-            if self.changes_poll is not None:
+            if self.changes_poll is not None and not is_stopped():
                 self.changes_poll.begin()
             try:
                 for due in batch:

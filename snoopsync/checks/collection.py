@@ -111,7 +111,7 @@ def service_findings(reply: Reply) -> Iterator[Finding]:
         yield _clock(reply.clock_ahead_seconds)
     if reply.session is not None:
         name, user = printable(reply.session.collection_name), printable(reply.session.user)
-        yield ok(CREDENTIALS, f"accepted, for the collection {name} of {user}")
+        yield ok(CREDENTIALS, f"accepted (collection {name}, user {user})")
     elif isinstance(reply.error, Unauthorized):
         fix = "correct public_key and the secret key"
         if abs(reply.clock_ahead_seconds or 0.0) > _CLOCK_LIMIT_SECONDS:

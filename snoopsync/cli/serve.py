@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import wraps
@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
-from rich.table import Table
 
 from snoopsync.cli.context import Context, json_option
 from snoopsync.cli.hiding import hide_password
 from snoopsync.cli.json_lines import print_json
+from snoopsync.cli.tables import Column, write_table
 from snoopsync.config.directories import no_home, state_directory
 from snoopsync.config.settings import LogConfig
 from snoopsync.core.addresses import Address
@@ -27,6 +27,8 @@ from snoopsync.core.text import counted, iso
 from snoopsync.log import setup as logs
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     # Late, because it loads SQLite.
     from snoopsync.server.storage import Location
     from snoopsync.storage.hosting import Key
@@ -302,7 +304,7 @@ def list_keys(context: Context, location: Location, as_json: bool) -> Exit:
     if as_json:
         print_json(_key_json(key) for key in known)
         return Exit.OK
-    context.out.print(_key_table(known))
+    _print_keys(context.out, known)
     return Exit.OK
 
 
@@ -326,24 +328,29 @@ def _key_json(key: Key) -> dict[str, Any]:
     return asdict(key) | times
 
 
-def _key_table(keys: Sequence[Key]) -> Table:
-    """The keys as a table, without the columns that are empty."""
-    columns = {
-        "public key": [key.public_key for key in keys],
-        "label": [printable(key.label or "") for key in keys],
-        "collection": [key.collection_name for key in keys],
-        "ID": [key.collection_id for key in keys],
-        "created": [_day(key.created_at) for key in keys],
-        "last used": [_day(key.last_used_at) for key in keys],
-        "revoked": [_day(key.revoked_at) for key in keys],
-    }
-    shown = {title: cells for title, cells in columns.items() if any(cells)}
-    table = Table(box=None, header_style="bold")
-    for title in shown:
-        table.add_column(title, overflow="fold", no_wrap=title == "public key")
-    for row in zip(*shown.values(), strict=True):
-        table.add_row(*row)
-    return table
+def _print_keys(console: Console, keys: Iterable[Key]) -> None:
+    """Print the keys, one per line."""
+    write_table(
+        console,
+        (
+            Column("public key"),
+            Column("ID", optional=True),
+            Column("created", optional=True),
+            Column("last used"),
+            Column("revoked"),
+            Column("collection"),
+            Column("label"),
+        ),
+        (
+            (
+                key.public_key,
+                key.collection_id,
+                *(_day(key.created_at), _day(key.last_used_at), _day(key.revoked_at)),
+                *(key.collection_name, printable(key.label or "")),
+            )
+            for key in keys
+        ),
+    )
 
 
 def _day(seconds: float | None) -> str:

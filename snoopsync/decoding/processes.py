@@ -85,7 +85,8 @@ class Zygote:
             hello = self.socket.recv(MESSAGE_BYTES)
         except OSError as error:
             self.socket.close()
-            raise _cannot_start(error.strerror or str(error)) from None
+            program = f"{error.filename}: " if error.filename else ""
+            raise _cannot_start(program + (error.strerror or str(error))) from None
         if hello[:1] != READY:
             self.close()
             why = hello[1:].decode("utf-8", "replace") if hello[:1] == FAILED else "it ended"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from snoopsync.core.errors import SnoopsyncError
 from snoopsync.core.text import images
-from snoopsync.server.master_key import load_master_key, store_master_key
+from snoopsync.server.master_key import MasterKey, load_master_key, store_master_key
 from snoopsync.server.storage import Location, open_hosting_alone
 from snoopsync.storage.hosting import HostedCollection, Hosting
 from snoopsync.storage.rows import ImageRow, ImageRows, RowDigest
@@ -159,7 +159,7 @@ def open_import(location: Location) -> Iterator[Move]:
             location.data, os.environ, given=location.master_key, may_create=False
         )
         directory.require_master_key(key.fingerprint)
-        database.require_master_key(key.fingerprint)
+        _require_for_target(database, key)
         yield Move(directory, database)
 
 
@@ -173,9 +173,19 @@ def open_export(location: Location) -> Iterator[Move]:
             location.data, os.environ, given=location.master_key, may_create=False
         )
         database.require_master_key(key.fingerprint)
-        directory.require_master_key(key.fingerprint)
+        _require_for_target(directory, key)
         store_master_key(location.data, key)
         yield Move(database, directory)
+
+
+def _require_for_target(target: Hosting, key: MasterKey) -> None:
+    """Let the target have this master key. Raises ``SnoopsyncError`` if it has another one."""
+    if target.master_key_fingerprint() not in (None, key.fingerprint):
+        raise SnoopsyncError(
+            f"the keys of {target.description} were created with another master key: choose an"
+            " empty target"
+        )
+    target.require_master_key(key.fingerprint)
 
 
 @contextmanager

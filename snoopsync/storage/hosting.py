@@ -191,9 +191,7 @@ def checked_label(label: str | None) -> str | None:
 
 def other_master_key(where: str) -> SnoopsyncError:
     """The error of a service that has another master key than the one that created the keys."""
-    return SnoopsyncError(
-        f"the keys of {where} were created with another master key: give this node the same one"
-    )
+    return SnoopsyncError(f"the keys of {where} were created with another master key: use that one")
 
 
 def send_again(reason: str) -> Unavailable:

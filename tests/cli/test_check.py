@@ -391,7 +391,7 @@ def test_accepted_keys_name_the_collection_and_user(
     assert not_ok(findings) == {"service": "warning"}
     assert findings["secret key"]["message"].startswith(f"in {secret}, ")
     assert findings["clock"]["message"] == "agrees with the service's"
-    assert "accepted, for the collection embedded of " in findings["credentials"]["message"]
+    assert "accepted (collection embedded, user " in findings["credentials"]["message"]
     assert [(seen.method, seen.path) for seen in server.requests] == [("GET", "/api/v1/collection")]
 
 

@@ -86,7 +86,7 @@ def test_keys_are_checked_at_once_and_the_secret_is_hidden(
         terminal.answer("Use it anyway? [y/N]: ", "")
         terminal.answer("Public key: ", PUBLIC_KEY)
         terminal.answer("Secret key (hidden): ", SECRET_KEY, hidden=True)
-        terminal.expect(f"accepted, for the collection embedded of {server.collection.user}")
+        terminal.expect(f"accepted (collection embedded, user {server.collection.user})")
         terminal.answer("Owner", "tests")
         said = terminal.end()
     assert SECRET_KEY not in said

@@ -28,6 +28,16 @@ def test_a_key_is_shown_with_its_secret_once(home: Installation, data: Path) -> 
         assert key["secret_key"] not in shown
 
 
+def test_a_key_is_one_line_of_cells_for_programs(home: Installation, data: Path) -> None:
+    assert home.ok("keys", "list", "--data", data) == ""
+    key = added(home, data)
+    home.ok("keys", "revoke", key["public_key"], "--data", data)
+    (listed,) = home.json("keys", "list", "--data", data, "--json")
+    created, revoked = (listed[name][: len("2020-01-01")] for name in ("created_at", "revoked_at"))
+    cells = [key["public_key"], key["collection_id"], created, "", revoked, "shop", ""]
+    assert home.ok("keys", "list", "--data", data) == "\t".join(cells) + "\n"
+
+
 def test_a_second_key_of_a_name_is_for_the_same_collection(home: Installation, data: Path) -> None:
     one, two, other = (added(home, data, name) for name in ("shop", "shop", "other"))
     assert one["collection_id"] == two["collection_id"] != other["collection_id"]

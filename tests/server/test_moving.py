@@ -213,7 +213,7 @@ def test_a_source_that_was_used_after_the_move_is_not_moved_again(location: Loca
 def test_a_target_with_another_master_key_is_refused(location: Location, tmp_path: Path) -> None:
     with open_storage(Location(tmp_path / "other", location.database)):
         pass
-    with pytest.raises(SnoopsyncError, match="another master key"):
+    with pytest.raises(SnoopsyncError, match="another master key: choose an empty target"):
         import_all(location)
     with open_hosting(location) as hosting:
         assert not hosting.collections()

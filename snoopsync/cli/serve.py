@@ -300,7 +300,9 @@ def list_keys(context: Context, location: Location, as_json: bool) -> Exit:
     from snoopsync.server.storage import open_hosting
 
     with open_hosting(location) as hosting:
-        known = hosting.all_keys()
+        known, where = hosting.all_keys(), hosting.description
+    if not known:
+        click.echo(f"no keys in {printable(where)}", err=True)
     if as_json:
         print_json(_key_json(key) for key in known)
         return Exit.OK

@@ -41,7 +41,14 @@ from snoopsync.core.events import Event, log_event
 from snoopsync.core.labels import LABEL_HEADER
 from snoopsync.runtime.systemd import SystemdNotifier
 from snoopsync.server.description import openapi
-from snoopsync.server.operations import BASE, Operation, UnknownOperation, find_operation, perform
+from snoopsync.server.operations import (
+    BASE,
+    HEALTH,
+    Operation,
+    UnknownOperation,
+    find_operation,
+    perform,
+)
 from snoopsync.server.request_counters import UNKNOWN_CALL, RequestCounters, call_of
 from snoopsync.server.slots import FairSlots, Slot
 from snoopsync.server.tenants import Tenants
@@ -158,9 +165,11 @@ class Application:
         path = exchange.request.scope["raw_path"].decode("ascii", "backslashreplace")
         if len(path) > _LOGGED_PATH_CHARACTERS:
             path = f"{path[:_LOGGED_PATH_CHARACTERS]}..."
+        # A load balancer asks every second. Only the answer that something is wrong is news.
+        is_health = path == HEALTH and status == HTTPStatus.OK
         log_event(
             access,
-            logging.INFO,
+            logging.DEBUG if is_health else logging.INFO,
             Event.REQUEST,
             "%s %s %d %s %.0f ms",
             method,

@@ -19,8 +19,11 @@ from snoopsync.server.signature import SignedRequest
 
 BASE = "/api/v1"
 
+#: The path by which load balancers ask whether the service works.
+HEALTH = "/healthz"
+
 #: The operations that need no key, by path.
-_PUBLIC = {"/healthz": "healthz", f"{BASE}/openapi.json": "openapi.json"}
+_PUBLIC = {HEALTH: "healthz", f"{BASE}/openapi.json": "openapi.json"}
 
 #: The methods of each other operation, without an ID and with one.
 _METHODS = {

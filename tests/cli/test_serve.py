@@ -158,3 +158,9 @@ def test_the_data_option_may_precede_the_backup_command(
     added(home, data)
     home.ok("serve", "--data", data, "backup", tmp_path / "copy")
     assert (tmp_path / "copy" / "keys.sqlite3").exists()
+
+
+def test_a_list_without_keys_says_where_there_are_none(home: Installation, data: Path) -> None:
+    done = home.run("keys", "list", "--data", data)
+    assert (done.code, done.out) == (0, "")
+    assert f"no keys in {data}" in done.err

@@ -371,3 +371,14 @@ def test_an_invalid_label_is_answered_400_and_changes_nothing(
         assert (status, answer["status"], "label" in answer["message"]) == (400, 400, True)
         assert [each["id"] for each in client.images()] == ["a"]
         assert "label" not in client.get_image("a")
+
+
+def test_the_log_shows_questions_of_a_load_balancer_only_if_something_is_wrong(
+    service: Hosted, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.DEBUG, "snoopsync.access")
+    assert ask(service, "GET", "/healthz")[0] == 200
+    monkeypatch.setattr(service.application, "_is_ready", False)
+    assert ask(service, "GET", "/healthz")[0] == 503
+    levels = [record.levelno for record in caplog.records if "/healthz" in record.getMessage()]
+    assert levels == [logging.DEBUG, logging.INFO]

@@ -175,7 +175,6 @@ def test_an_alert_whose_line_is_not_written_stays_due(world: World) -> None:
     world.send("a")
     world.send("b")
     duplicate_search = DuplicateSearch(world.collection, world.searches, SETTINGS, announce_to_log)
-    answers = iter([False])
     with full_pipe() as (reading, writing), pytest.MonkeyPatch.context() as patch:
         stderr = os.fdopen(os.dup(writing), "w")
         with closing(stderr):
@@ -183,7 +182,7 @@ def test_an_alert_whose_line_is_not_written_stays_due(world: World) -> None:
             configure(LogConfig(), verbosity=0, environ={})
             try:
                 with in_background():
-                    duplicate_search.work_off(lambda: next(answers, True))
+                    duplicate_search.work_off(lambda: bool(world.searches.alerts.due()))
                     assert len(world.searches.alerts.due()) == 1
                     os.read(reading, 1 << 20)
                     duplicate_search.work_off(lambda: False)
@@ -276,6 +275,19 @@ def test_images_stay_due_when_the_search_is_stopped(world: World) -> None:
         lambda: True
     )
     assert len(world.searches.due(9)) == 1
+
+
+def test_images_stay_due_when_a_rest_ends_the_searches(world: World) -> None:
+    for number in range(3):
+        world.send(f"{number}")
+    rests = iter([True, True, False])
+    search = DuplicateSearch(world.collection, world.searches, SETTINGS, world.alerts.append)
+    search.work_off(lambda: False, rest=lambda _seconds: next(rests, True))
+    assert not search.has_tried_all
+    assert len(world.searches.due(9)) == 1
+    search.work_off(lambda: False)
+    assert search.has_tried_all
+    assert len(world.searches.due(9)) == 0
 
 
 def alert() -> Alert:

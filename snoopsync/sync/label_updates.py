@@ -85,7 +85,8 @@ class LabelUpdates:
                 sent += is_sent
                 failures = 0
             except CollectionError as error:
-                if error.concerns_all or isinstance(error, NotFound):
+                must_wait = error.concerns_all or error.retry_after is not None
+                if must_wait or isinstance(error, NotFound):
                     raise
                 first = first or error
                 failures += 1

@@ -166,6 +166,19 @@ def test_a_service_that_is_down_ends_the_pass_and_loses_nothing(world: World) ->
     assert (world.due(), world.labels()) == (3, {None})
 
 
+def test_no_label_is_sent_before_retry_after(world: World) -> None:
+    world.refuses["photos"] = Unavailable("later", status=503, retry_after=60.0)
+    rests: list[float] = []
+
+    def rest(seconds: float) -> bool:
+        rests.append(seconds)
+        return True
+
+    with world.opened() as components, pytest.raises(Unavailable):
+        components.label_updates.work_off(rest)
+    assert rests == []  # the first failure ends the pass
+
+
 def test_a_service_without_labels_is_noticed_and_mirrored_to(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -19,6 +19,7 @@ from snoopsync.core.events import Event, log_event
 from snoopsync.core.labels import Labelling
 from snoopsync.core.model import RelPath
 from snoopsync.core.text import counted
+from snoopsync.log.throttle import LogThrottle
 from snoopsync.state.labels import Labels
 from snoopsync.sync.low_priority import Rest
 
@@ -34,6 +35,10 @@ _MAX_FAILURES = 20
 #: accepts only some hundred thousand changes in that time. Pictures must not wait for labels.
 _PAUSE_SECONDS = 0.02
 
+#: How many problems are logged. Further ones are only counted.
+_MAX_LOGGED = 5
+_KEEPS_FAILING = "sending labels keeps failing"
+
 _NOT_OFFERED = "the collection does not offer labels"
 
 
@@ -48,11 +53,17 @@ class LabelUpdates:
         self._collection = collection
         #: The last problem that was logged. Each one is logged once until a pass succeeds.
         self._problem = ""
+        self._throttle = LogThrottle(log, _MAX_LOGGED)
+
+    def log_suppressed(self) -> None:
+        """Log how many problems were counted and not logged."""
+        self._throttle.close()
 
     def work_off(self, rest: Rest) -> bool:
         """Send all labels that are due, with a ``rest`` after each. Always returns false: nothing
         must be searched for. Raises ``NotFound`` if the collection does not offer labels, and the
         first other error of the collection."""
+        self._throttle.log_suppressed(monotonic())
         try:
             sent, error = self._send_all(rest)
             if sent:
@@ -128,8 +139,12 @@ class LabelUpdates:
     def _log(self, problem: str, consequence: str) -> None:
         if problem != self._problem:
             self._problem = problem
-            message = "%s: %s"
-            keys = {"error": problem}
-            log_event(
-                log, logging.WARNING, Event.LABELS_FAILED, message, problem, consequence, **keys
+            self._throttle.log(
+                monotonic(),
+                _KEEPS_FAILING,
+                logging.WARNING,
+                Event.LABELS_FAILED,
+                "%s: %s",
+                *(problem, consequence),
+                error=problem,
             )

@@ -14,7 +14,7 @@ from http import HTTPStatus
 from time import monotonic
 
 from snoopsync.client.retrying import RetryingCollection
-from snoopsync.core.errors import CollectionError, NotFound, Refused, Unauthorized
+from snoopsync.core.errors import CollectionError, NotFound, Refused, Unauthorized, Unavailable
 from snoopsync.core.events import Event, log_event
 from snoopsync.core.labels import Labelling
 from snoopsync.core.model import RelPath
@@ -78,9 +78,14 @@ class LabelUpdates:
                 self._log(_NOT_OFFERED, "other machines don't see the names of images")
             raise
         except CollectionError as failed:
-            if isinstance(failed, Unauthorized) or not failed.concerns_all:
+            is_refused = isinstance(failed, Unauthorized)
+            if is_refused or not failed.concerns_all:
                 # Otherwise the engine reports it.
                 self._log(str(failed), "labels will be sent later")
+            if is_refused:
+                # A service may refuse labels alone. If it refuses the keys, every other call shows
+                # that, and this one must not stop them.
+                raise Unavailable(failed.message) from failed
             raise
         self._problem = ""
         return False

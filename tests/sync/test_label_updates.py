@@ -158,7 +158,7 @@ def test_a_label_that_is_refused_stays_due_and_keeps_no_other_waiting(
 
 def test_a_service_that_is_down_ends_the_pass_and_loses_nothing(world: World) -> None:
     world.refuses["photos"] = Unauthorized("go away", status=403)
-    with pytest.raises(Unauthorized):
+    with pytest.raises(Unavailable, match="go away"):
         world.send()
     world.refuses["photos"] = Unavailable("down", status=503)
     with pytest.raises(Unavailable):

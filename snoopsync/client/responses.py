@@ -267,14 +267,12 @@ def _image(response: Response, found: dict[str, Any], image_id: str | None) -> I
 
 def is_valid_id(text: str) -> bool:
     """Whether an image can have this ID."""
-    return 1 <= len(text) <= LONGEST_ID and is_text(text)
+    return 1 <= len(text) <= LONGEST_ID and _is_text(text)
 
 
 def is_label(value: object) -> bool:
     """Whether this can be the label of an image. It may still contain odd characters."""
-    if not isinstance(value, str) or not value:
-        return False
-    return len(value.encode(errors="replace")) <= LABEL_BYTES and is_text(value)
+    return isinstance(value, str) and _is_text(value) and 0 < len(value.encode()) <= LABEL_BYTES
 
 
 def valid_time(text: str) -> str:
@@ -326,11 +324,11 @@ def require_fields(response: Response, found: object, **types: type) -> None:
         # In Python, unlike in JSON, true is a number.
         if not isinstance(value, expected) or isinstance(value, bool):
             raise invalid_field(response, key, value)
-        if isinstance(value, str) and not is_text(value):
+        if isinstance(value, str) and not _is_text(value):
             raise invalid_field(response, key, value)
 
 
-def is_text(value: str) -> bool:
+def _is_text(value: str) -> bool:
     """Whether the text can be encoded as UTF-8. JSON can contain one half of a surrogate pair."""
     try:
         value.encode()

@@ -1,8 +1,8 @@
 """The list of marked files.
 
 A mark ends when its file is gone or has other bytes, but not while its image is unknown because the
-file was just put back from the trash. All marks of a group end when a later
-dismissal names one of their images: the person may have made it on the command line.
+file was just put back from the trash. All marks of a group end when a later dismissal names one of
+their images: the person may have made it on the command line.
 """
 
 from __future__ import annotations

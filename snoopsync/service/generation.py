@@ -20,7 +20,7 @@ from collections.abc import Callable
 
 from snoopsync.config.settings import Config
 from snoopsync.control.report import ServiceView
-from snoopsync.core.errors import ConfigError, Stopped, Unauthorized
+from snoopsync.core.errors import ConfigError, Stopped
 from snoopsync.core.events import Event, log_event
 from snoopsync.runtime.liveness import Liveness
 from snoopsync.service.engine_thread import SHUTDOWN_SECONDS, EngineThread
@@ -38,10 +38,6 @@ _WATCHER_PATIENCES = 5
 
 #: How often to check the parts of the service if systemd sets no watchdog interval, in seconds.
 _CHECK_SECONDS = 5.0
-
-
-def _ignore(_refusal: Unauthorized) -> None:
-    """A service may refuse labels alone. If it refuses the keys, other requests show that."""
 
 
 class Service:
@@ -120,9 +116,7 @@ class Service:
         """What threads of their own do beside the engine, by the name of the thread."""
         timing, components = self._environment.timing, self._components
         renewal = self._low_priority(components.renewal, timing.renewal_interval_seconds)
-        labels = self._low_priority(
-            components.label_updates, timing.labels_interval_seconds, on_refused=_ignore
-        )
+        labels = self._low_priority(components.label_updates, timing.labels_interval_seconds)
         work = {"duplicates": self._search.run, "renewal": renewal.run, "labels": labels.run}
         poll = components.duplicate_search.changes_poll
         if poll is not None:
@@ -131,12 +125,7 @@ class Service:
             work["changes"] = self._low_priority(poll, interval_seconds).run
         return work
 
-    def _low_priority(
-        self,
-        work: LowPriorityWork,
-        interval_seconds: float,
-        on_refused: Callable[[Unauthorized], None] | None = None,
-    ) -> LowPriorityTask:
+    def _low_priority(self, work: LowPriorityWork, interval_seconds: float) -> LowPriorityTask:
         return LowPriorityTask(
             work,
             interval_seconds,
@@ -144,7 +133,7 @@ class Service:
             self._stop,
             is_reconciled=lambda: self.reconciled,
             on_news=self._search.search_soon,
-            on_refused=on_refused or self._search.note_refusal,
+            on_refused=self._search.note_refusal,
         )
 
     def _start(self, name: str, work: Callable[[], None]) -> threading.Thread:

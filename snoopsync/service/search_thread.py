@@ -98,9 +98,7 @@ class SearchThread:
     def _search(self, throttle: LogThrottle) -> None:
         only_new = not self._retry.is_set() and bool(self._seconds_left())
         try:
-            self._duplicate_search.work_off(
-                self._has_to_stop, only_new=only_new, rest=self._rest_while_sending
-            )
+            self._duplicate_search.work_off(self._stop.is_set, only_new=only_new, rest=self._rest)
         except CollectionError as error:
             self._note(error, throttle)
             self._failures += 1
@@ -113,7 +111,7 @@ class SearchThread:
                 self._retry.clear()
                 self._again_at = time.monotonic() + pause
         else:
-            if self._engine.trouble is not None:
+            if not self._duplicate_search.has_tried_all:
                 self._due.set()  # ``run`` waits until the engine can send again
             elif not only_new:
                 self.error = self._again_at = None
@@ -136,14 +134,12 @@ class SearchThread:
             )
         self.error = error
 
-    def _has_to_stop(self) -> bool:
-        """Whether the service stops, or the engine knows that no request succeeds."""
-        return self._stop.is_set() or self._engine.trouble is not None
-
-    def _rest_while_sending(self, seconds: float) -> None:
-        """Rest after a search that took so many seconds, if pictures are being sent."""
-        if self._engine.in_flight:
+    def _rest(self, seconds: float) -> bool:
+        """Rest after a search that took so many seconds, if pictures are being sent. Returns false
+        if the engine knows that no request succeeds."""
+        if seconds and self._engine.in_flight:
             self._stop.wait(_RESTS * seconds)
+        return self._engine.trouble is None
 
     def _wait(self, seconds: float) -> None:
         """Wait for ``seconds``, or until ``retry_now`` or ``end`` is called."""

@@ -133,9 +133,8 @@ class Searches:
         node = self._nodes.of_content(due.sha256)
         if node is None and not found and len(copies) < 2:
             if not result.is_partial:
-                name_image(
-                    self._database, due.image_id, None
-                )  # an alert about earlier bytes no longer counts
+                # An alert about earlier bytes no longer counts.
+                name_image(self._database, due.image_id, None)
             return
         node = self._nodes.record(due.sha256, result.findings.facts, result.at)
         same = found.pop(due.sha256, [])

@@ -240,6 +240,7 @@ def open_components(
         label_updates,
     )
     search_collection.log_suppressed()
+    label_updates.log_suppressed()
 
 
 def _settings(config: Config, owner: str, deps: Dependencies, *, rehearsal: bool) -> Settings:

@@ -135,12 +135,13 @@ class DuplicateSearch:
         is_stopped: Callable[[], bool],
         *,
         only_new: bool = False,
-        rest: Callable[[float], None] = lambda seconds: None,
+        rest: Callable[[float], bool] = lambda _seconds: True,
     ) -> None:
         """Search for every image that is due, and alert about new pictures. An image whose search
         fails does not delay the others, and stays due. After many failures in a row, the remaining
         images wait for the next call. ``only_new``: skip images whose search failed when all were
-        last tried. ``rest`` is called after each search with the seconds that it took.
+        last tried. ``rest`` is called after each search with the seconds that it took, and with 0
+        before the first one. If it returns false, the remaining images wait for the next call.
 
         Raises the first ``CollectionError`` if some images could not be searched for.
         """
@@ -148,13 +149,13 @@ class DuplicateSearch:
         self._alert(is_stopped)
         self.has_tried_all = False
         postponed = self._postponed if only_new else frozenset()
-        self._search_all_due(postponed, is_stopped, rest)
+        is_finished = self._search_all_due(postponed, is_stopped, rest)
         after = ""
-        while not only_new and not is_stopped() and (batch := self._reported_after(after)):
+        while is_finished and not only_new and (batch := self._reported_after(after)):
             self._look_at_reported(batch)
             after = batch[-1][0].match
-            self._search_all_due(postponed, is_stopped, rest)
-        if is_stopped():
+            is_finished = self._search_all_due(postponed, is_stopped, rest)
+        if not is_finished or is_stopped():
             return
         self._alert(is_stopped)
         trouble, self._trouble = self._trouble, None
@@ -179,16 +180,20 @@ class DuplicateSearch:
         self,
         postponed: frozenset[str],
         is_stopped: Callable[[], bool],
-        rest: Callable[[float], None],
-    ) -> None:
+        rest: Callable[[float], bool],
+    ) -> bool:
+        """Search for all images that are due. Returns false if the search must end before that."""
         failed_in_a_row = 0
-        while batch := self._due(self._failed | postponed):
-            if self.changes_poll is not None and not is_stopped():
+        while not is_stopped() and rest(0.0):
+            batch = self._due(self._failed | postponed)
+            if not batch:
+                return True
+            if self.changes_poll is not None:
                 self.changes_poll.begin()
             try:
                 for due in batch:
                     if is_stopped():
-                        return
+                        return False
                     begun = time.monotonic()
                     try:
                         self._search(due, is_stopped)
@@ -201,9 +206,11 @@ class DuplicateSearch:
                         failed_in_a_row += isinstance(error, Unavailable | Unreachable)
                         if failed_in_a_row == _MAX_FAILURES:
                             raise  # the next call continues with the others
-                    rest(time.monotonic() - begun)
+                    if not rest(time.monotonic() - begun):
+                        return False
             finally:
                 self._record_results()
+        return False
 
     def _due(self, failed: Collection[str]) -> list[Due]:
         batch = self._searches.due(_BATCH + len(failed))

@@ -14,11 +14,12 @@ from http import HTTPStatus
 from time import monotonic
 
 from snoopsync.client.retrying import RetryingCollection
-from snoopsync.core.errors import CollectionError, NotFound, Refused, Unauthorized
+from snoopsync.core.errors import CollectionError, NotFound, Refused, Unauthorized, Unavailable
 from snoopsync.core.events import Event, log_event
 from snoopsync.core.labels import Labelling
 from snoopsync.core.model import RelPath
 from snoopsync.core.text import counted
+from snoopsync.log.throttle import LogThrottle
 from snoopsync.state.labels import Labels
 from snoopsync.sync.low_priority import Rest
 
@@ -34,6 +35,10 @@ _MAX_FAILURES = 20
 #: accepts only some hundred thousand changes in that time. Pictures must not wait for labels.
 _PAUSE_SECONDS = 0.02
 
+#: How many problems are logged. Further ones are only counted.
+_MAX_LOGGED = 5
+_KEEPS_FAILING = "sending labels keeps failing"
+
 _NOT_OFFERED = "the collection does not offer labels"
 
 
@@ -48,11 +53,17 @@ class LabelUpdates:
         self._collection = collection
         #: The last problem that was logged. Each one is logged once until a pass succeeds.
         self._problem = ""
+        self._throttle = LogThrottle(log, _MAX_LOGGED)
+
+    def log_suppressed(self) -> None:
+        """Log how many problems were counted and not logged."""
+        self._throttle.close()
 
     def work_off(self, rest: Rest) -> bool:
         """Send all labels that are due, with a ``rest`` after each. Always returns false: nothing
         must be searched for. Raises ``NotFound`` if the collection does not offer labels, and the
         first other error of the collection."""
+        self._throttle.log_suppressed(monotonic())
         try:
             sent, error = self._send_all(rest)
             if sent:
@@ -67,9 +78,14 @@ class LabelUpdates:
                 self._log(_NOT_OFFERED, "other machines don't see the names of images")
             raise
         except CollectionError as failed:
-            if isinstance(failed, Unauthorized) or not failed.concerns_all:
+            is_refused = isinstance(failed, Unauthorized)
+            if is_refused or not failed.concerns_all:
                 # Otherwise the engine reports it.
                 self._log(str(failed), "labels will be sent later")
+            if is_refused:
+                # A service may refuse labels alone. If it refuses the keys, every other call shows
+                # that, and this one must not stop them.
+                raise Unavailable(failed.message) from failed
             raise
         self._problem = ""
         return False
@@ -85,7 +101,8 @@ class LabelUpdates:
                 sent += is_sent
                 failures = 0
             except CollectionError as error:
-                if error.concerns_all or isinstance(error, NotFound):
+                must_wait = error.concerns_all or error.retry_after is not None
+                if must_wait or isinstance(error, NotFound):
                     raise
                 first = first or error
                 failures += 1
@@ -127,8 +144,12 @@ class LabelUpdates:
     def _log(self, problem: str, consequence: str) -> None:
         if problem != self._problem:
             self._problem = problem
-            message = "%s: %s"
-            keys = {"error": problem}
-            log_event(
-                log, logging.WARNING, Event.LABELS_FAILED, message, problem, consequence, **keys
+            self._throttle.log(
+                monotonic(),
+                _KEEPS_FAILING,
+                logging.WARNING,
+                Event.LABELS_FAILED,
+                "%s: %s",
+                *(problem, consequence),
+                error=problem,
             )

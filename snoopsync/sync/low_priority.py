@@ -86,7 +86,8 @@ class LowPriorityTask:
                     self._on_refused(error)
                 # The engine and the searches report a collection that is down.
                 failures += 1
-                self._stop.wait(_BACKOFF.pause(failures, random.random()))
+                pause = _BACKOFF.pause(failures, random.random())
+                self._stop.wait(max(pause, error.retry_after or 0.0))
 
     def _rest(self, seconds: float) -> bool:
         """Wait for ``seconds``, then until nothing else is left to send. Returns false if ``stop``

@@ -46,7 +46,6 @@ EXCEPTIONS = {
     "sync/approving": "cli/test_approve and promises/test_recognised_disks",
     "sync/comparing": "cli/test_duplicates: the kinds of images that no link connects",
     "sync/deciding": "review/test_decisions and review/test_source: without and beside a service",
-    "sync/low_priority": "a loop around other work: sync/test_renewal and server/test_daemons",
     "server/storage": "server/test_main and cli/test_keys open both",
     "storage/postgres/codes": "storage/postgres/test_images",
     "storage/postgres/image_rows": "a row: storage/test_images",

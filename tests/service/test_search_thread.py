@@ -18,6 +18,7 @@ from tests.support.process import until
 from tests.support.world import Live, World, fake_picture
 
 HOUR = Backoff(base_seconds=3600.0, cap_seconds=3600.0)
+SOON = Backoff(base_seconds=0.01, cap_seconds=0.01)
 
 
 def searches_fail(status: int) -> Callable[[Seen], Fault | None]:
@@ -94,6 +95,33 @@ def test_the_thread_rests_after_each_search_only_while_pictures_are_sent(
         monkeypatch.undo()
     assert len(stop.rests) == count
     assert all(seconds is not None and seconds > 0 for seconds in stop.rests)
+
+
+def test_the_images_that_remained_when_no_request_succeeded_are_searched_for_afterwards(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The trouble may end before the thread looks again."""
+    for number in range(3):
+        world.disk.write(f"{number}.jpg", fake_picture(number))
+    with world.running() as live:
+        live.rest()
+        troubles: list[Unauthorized] = []
+        given: list[Unauthorized] = []
+
+        def fault_for(seen: Seen) -> None:
+            if "/search" in seen.path and not given:
+                error = Unauthorized("who?")
+                given.append(error)
+                troubles.append(error)
+
+        def trouble(_engine: SyncEngine) -> Unauthorized | None:
+            return troubles.pop() if troubles else None
+
+        world.remote.server.fault_for = fault_for
+        monkeypatch.setattr(SyncEngine, "trouble", property(trouble))
+        with searching(live, SOON):
+            until(lambda: bool(given) and not troubles and left(live) == 0)
+        monkeypatch.undo()
 
 
 def test_a_failed_search_is_repeated_at_once_when_the_thread_is_notified(world: World) -> None:

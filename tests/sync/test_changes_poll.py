@@ -18,36 +18,27 @@ from snoopsync.core.errors import (
     Unavailable,
     Unreachable,
 )
-from snoopsync.core.protocol import ChangedPair, ChangesAnswer, SearchByIdAnswer
-from snoopsync.embedded import EmbeddedCollection
+from snoopsync.core.protocol import ChangedPair, ChangesAnswer
 from snoopsync.state.database import Database
 from snoopsync.state.searches import Searches
-from snoopsync.storage.sqlite.images import SqliteImageStore
 from snoopsync.sync import changes_poll
 from snoopsync.sync.changes_poll import ChangesPoll
 from snoopsync.sync.duplicate_search import Alert, DuplicateSearch, SearchSettings
 from tests.support.duplicates import Duplicates
+from tests.support.made_up import MadeUpCollection
 
-Found = dict[str, dict[str, int]]
 
-
-class Reporting(EmbeddedCollection):
-    """A collection with made-up answers. ``pages``: what it reports after each moment, and the next
-    one. ``found``: the images that searches find, with their ranks. ``calls``: what was asked."""
+class Reporting(MadeUpCollection):
+    """``pages``: what the collection reports after each moment, and the next moment."""
 
     def __init__(self, database: Path) -> None:
-        super().__init__(SqliteImageStore(database, lambda: "c"))
+        super().__init__(database)
         self.present = 10
         self.pages: dict[int, tuple[list[ChangedPair], int]] = {}
-        self.found: Found = {}
-        self.failing: dict[object, CollectionError] = {}
-        self.calls: list[object] = []
 
     def changes(self, since: int | None, owner: str) -> ChangesAnswer:
         assert owner == "us"
-        self.calls.append(since)
-        if since in self.failing:
-            raise self.failing[since]
+        self.note_call(since)
         pairs, following = self.pages.get(since or 0, ([], max(since or 0, self.present)))
         return {
             "status": 200,
@@ -55,21 +46,6 @@ class Reporting(EmbeddedCollection):
             "collection_id": self.id,
             "pairs": pairs,
             "next": following,
-        }
-
-    def search_images_by_id(self, image_id: str, limit: int | None = None) -> SearchByIdAnswer:
-        self.calls.append(image_id)
-        if image_id in self.failing:
-            raise self.failing[image_id]
-        return {
-            "status": 200,
-            "message": "OK",
-            "collection_id": self.id,
-            "image_id": image_id,
-            "image_time": "",
-            "results": [
-                {"id": found, "rank": rank} for found, rank in self.found.get(image_id, {}).items()
-            ],
         }
 
 

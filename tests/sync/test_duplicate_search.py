@@ -26,7 +26,6 @@ from snoopsync.core.keep import Keep, Reason
 from snoopsync.core.model import File, Fingerprint, RelPath
 from snoopsync.core.planner import Add, Update
 from snoopsync.core.protocol import ImageAnswer, SearchByIdAnswer
-from snoopsync.embedded import EmbeddedCollection
 from snoopsync.log.setup import configure, in_background, release
 from snoopsync.runtime.counters import Counters
 from snoopsync.state.database import Database
@@ -36,7 +35,6 @@ from snoopsync.state.intents import Sent
 from snoopsync.state.pairs import Pairs
 from snoopsync.state.searches import Searches
 from snoopsync.state.sides import Side
-from snoopsync.storage.sqlite.images import SqliteImageStore
 from snoopsync.sync.duplicate_search import (
     Alert,
     DuplicateSearch,
@@ -44,40 +42,16 @@ from snoopsync.sync.duplicate_search import (
     announce_to_file,
     announce_to_log,
 )
+from tests.support.made_up import MadeUpCollection
 from tests.support.pipes import full_pipe
 
 SETTINGS = SearchSettings(max_rank=50)
 
 
-class Collection(EmbeddedCollection):
-    """One whose searches are made up: every image is like its ``twins``, and some fail."""
-
-    def __init__(self, database: Path) -> None:
-        super().__init__(SqliteImageStore(database, lambda: "c"))
-        self.twins: dict[str, dict[str, int]] = {}
-        self.failing: dict[str, CollectionError] = {}
-        self.searched: list[str] = []
-
-    def search_images_by_id(self, image_id: str, limit: int | None = None) -> SearchByIdAnswer:
-        self.searched.append(image_id)
-        if image_id in self.failing:
-            raise self.failing[image_id]
-        return {
-            "status": 200,
-            "message": "OK",
-            "collection_id": self.id,
-            "image_id": image_id,
-            "image_time": "",
-            "results": [
-                {"id": twin, "rank": rank} for twin, rank in self.twins.get(image_id, {}).items()
-            ],
-        }
-
-
 class World:
     """A state file with images that were sent, and the alerts that were given."""
 
-    def __init__(self, database: Database, collection: Collection) -> None:
+    def __init__(self, database: Database, collection: MadeUpCollection) -> None:
         self.state = State(database)
         self.searches = Searches(database)
         self.decisions = Decisions(database)
@@ -125,13 +99,13 @@ class World:
 def world(tmp_path: Path) -> Iterator[World]:
     with (
         closing(Database(tmp_path / "state.sqlite3")) as database,
-        closing(Collection(tmp_path / "collection.sqlite3")) as collection,
+        closing(MadeUpCollection(tmp_path / "collection.sqlite3")) as collection,
     ):
         yield World(database, collection)
 
 
 def test_a_pair_is_alerted_once_whichever_search_finds_it(world: World) -> None:
-    world.collection.twins = {"a": {"b": 3}, "b": {"a": 3}}
+    world.collection.found = {"a": {"b": 3}, "b": {"a": 3}}
     world.send("a")
     world.send("b")
     assert len(world.search()) == 1
@@ -143,14 +117,14 @@ def test_a_pair_is_alerted_once_whichever_search_finds_it(world: World) -> None:
 def test_the_image_that_was_searched_for_comes_first(world: World) -> None:
     world.send("a")
     world.search()
-    world.collection.twins = {"b": {"a": 7}}
+    world.collection.found = {"b": {"a": 7}}
     world.send("b")
     assert world.search() == [("b", "a", 7)]
     assert "f/b (b) is like f/a (a), rank 7" in str(world.alerts[0])
 
 
 def test_a_match_above_the_highest_rank_is_no_pair(world: World) -> None:
-    world.collection.twins = {"a": {"b": 51}}
+    world.collection.found = {"a": {"b": 51}}
     world.send("a")
     assert world.search() == []
     assert world.pairs.count_open() == 0
@@ -158,24 +132,23 @@ def test_a_match_above_the_highest_rank_is_no_pair(world: World) -> None:
 
 def test_a_dismissed_pair_is_never_alerted_again(world: World) -> None:
     twins = {"a": {"b": 3}, "b": {"a": 3}}
-    world.collection.twins = twins
+    world.collection.found = twins
     world.send("a")
     world.send("b")
     assert len(world.search()) == 1
     world.dismiss("b", "a")
     for version, now in ((2, {}), (3, twins)):
-        world.collection.twins = now
+        world.collection.found = now
         world.send("a", version)
         assert len(world.search()) == 1
 
 
 def test_an_alert_whose_line_is_not_written_stays_due(world: World) -> None:
     """A crash loses a line that waits to be written."""
-    world.collection.twins = {"a": {"b": 3}, "b": {"a": 3}}
+    world.collection.found = {"a": {"b": 3}, "b": {"a": 3}}
     world.send("a")
     world.send("b")
     duplicate_search = DuplicateSearch(world.collection, world.searches, SETTINGS, announce_to_log)
-    answers = iter([False])
     with full_pipe() as (reading, writing), pytest.MonkeyPatch.context() as patch:
         stderr = os.fdopen(os.dup(writing), "w")
         with closing(stderr):
@@ -183,7 +156,7 @@ def test_an_alert_whose_line_is_not_written_stays_due(world: World) -> None:
             configure(LogConfig(), verbosity=0, environ={})
             try:
                 with in_background():
-                    duplicate_search.work_off(lambda: next(answers, True))
+                    duplicate_search.work_off(lambda: bool(world.searches.alerts.due()))
                     assert len(world.searches.alerts.due()) == 1
                     os.read(reading, 1 << 20)
                     duplicate_search.work_off(lambda: False)
@@ -193,7 +166,7 @@ def test_an_alert_whose_line_is_not_written_stays_due(world: World) -> None:
 
 
 def test_an_alert_that_was_not_given_is_given_after_a_restart(world: World) -> None:
-    world.collection.twins = {"a": {"b": 3}}
+    world.collection.found = {"a": {"b": 3}}
     world.send("a")
     world.send("b")
 
@@ -209,7 +182,7 @@ def test_an_alert_that_was_not_given_is_given_after_a_restart(world: World) -> N
 
 def test_an_alert_that_a_power_loss_left_unmarked_is_repeated_once(world: World) -> None:
     """An alert is given first and then marked, because the other order could lose it."""
-    world.collection.twins = {"a": {"b": 3}}
+    world.collection.found = {"a": {"b": 3}}
     world.send("a")
     world.send("b")
 
@@ -226,7 +199,7 @@ def test_an_alert_that_a_power_loss_left_unmarked_is_repeated_once(world: World)
 
 
 def test_without_alerts_pairs_are_recorded_and_never_alerted(world: World) -> None:
-    world.collection.twins = {"a": {"b": 3}, "b": {"a": 3}}
+    world.collection.found = {"a": {"b": 3}, "b": {"a": 3}}
     world.send("a")
     world.send("b")
     assert world.search(quiet=True) == []
@@ -238,13 +211,13 @@ def test_without_alerts_pairs_are_recorded_and_never_alerted(world: World) -> No
 def test_a_failed_search_does_not_delay_the_others(world: World, error: CollectionError) -> None:
     bad = [f"bad{number:03}" for number in range(120)]
     world.collection.failing = dict.fromkeys(bad, error)
-    world.collection.twins = {"z": {"a": 1}}
+    world.collection.found = {"z": {"a": 1}}
     for image_id in (*bad, "a", "z"):
         world.send(image_id)
     with pytest.raises(type(error)):
         world.search()
     assert [(each.image.image_id, each.match.image_id) for each in world.alerts] == [("z", "a")]
-    assert len(world.collection.searched) == 122
+    assert len(world.collection.calls) == 122
     world.collection.failing = {}
     world.search()
     assert world.searches.due(999) == []
@@ -266,7 +239,7 @@ def test_an_error_that_concerns_all_images_ends_the_searches(
     world.send("b")
     with pytest.raises(type(error)):
         world.search()
-    assert len(world.collection.searched) == 1
+    assert len(world.collection.calls) == 1
     assert len(world.searches.due(9)) == 2
 
 
@@ -276,6 +249,19 @@ def test_images_stay_due_when_the_search_is_stopped(world: World) -> None:
         lambda: True
     )
     assert len(world.searches.due(9)) == 1
+
+
+def test_images_stay_due_when_a_rest_ends_the_searches(world: World) -> None:
+    for number in range(3):
+        world.send(f"{number}")
+    rests = iter([True, True, False])
+    search = DuplicateSearch(world.collection, world.searches, SETTINGS, world.alerts.append)
+    search.work_off(lambda: False, rest=lambda _seconds: next(rests, True))
+    assert not search.has_tried_all
+    assert len(world.searches.due(9)) == 1
+    search.work_off(lambda: False)
+    assert search.has_tried_all
+    assert len(world.searches.due(9)) == 0
 
 
 def alert() -> Alert:
@@ -351,7 +337,7 @@ def test_an_alert_that_cannot_be_written_to_the_file_is_still_logged(
     assert [record.levelname for record in caplog.records] == ["WARNING", "ERROR"]
 
 
-class Renewing(Collection):
+class Renewing(MadeUpCollection):
     """A collection that describes its pictures again. ``old``: those that are not done yet."""
 
     old: frozenset[str] = frozenset()
@@ -385,11 +371,11 @@ def renewing(tmp_path: Path) -> Iterator[World]:
         closing(Renewing(tmp_path / "collection.sqlite3")) as collection,
     ):
         world = World(database, collection)
-        collection.twins = {"a": {"b": 3, "gone": 3}}
+        collection.found = {"a": {"b": 3, "gone": 3}}
         world.send("a")
         world.send("b")
         world.search()
-        collection.twins = {}
+        collection.found = {}
         yield world
 
 
@@ -416,7 +402,7 @@ def test_a_pair_that_was_not_compared_is_not_gone(
     assert len(renewing.search()) == 1
     assert open_pairs(renewing) == left
     renewing.collection.old = frozenset()  # type: ignore[attr-defined]
-    renewing.collection.twins = {"a": {"b": 3}}
+    renewing.collection.found = {"a": {"b": 3}}
     renewing.searches.search_again()
     renewing.search()
     assert open_pairs(renewing) == {"b"}

@@ -158,12 +158,39 @@ def test_a_label_that_is_refused_stays_due_and_keeps_no_other_waiting(
 
 def test_a_service_that_is_down_ends_the_pass_and_loses_nothing(world: World) -> None:
     world.refuses["photos"] = Unauthorized("go away", status=403)
-    with pytest.raises(Unauthorized):
+    with pytest.raises(Unavailable, match="go away"):
         world.send()
     world.refuses["photos"] = Unavailable("down", status=503)
     with pytest.raises(Unavailable):
         world.send()
     assert (world.due(), world.labels()) == (3, {None})
+
+
+def test_labels_that_fail_for_another_reason_each_time_cause_a_few_lines(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "snoopsync.labels")
+    with world.opened() as components:
+        for number in range(20):
+            world.refuses["b.jpg"] = Refused(f"not this one, {number}", status=400)
+            with pytest.raises(Refused):
+                components.label_updates.work_off(lambda _seconds: True)
+    *failures, counted = messages(caplog)
+    assert len(failures) == 5
+    assert counted == "sending labels keeps failing (15 more)"
+
+
+def test_no_label_is_sent_before_retry_after(world: World) -> None:
+    world.refuses["photos"] = Unavailable("later", status=503, retry_after=60.0)
+    rests: list[float] = []
+
+    def rest(seconds: float) -> bool:
+        rests.append(seconds)
+        return True
+
+    with world.opened() as components, pytest.raises(Unavailable):
+        components.label_updates.work_off(rest)
+    assert rests == []  # the first failure ends the pass
 
 
 def test_a_service_without_labels_is_noticed_and_mirrored_to(

@@ -33,15 +33,28 @@ def three_groups(archive: Archive) -> None:
     archive.resync()
 
 
+def group_without_a_suggestion(archive: Archive) -> None:
+    """The same picture with the same evidence, and other bytes: nothing favours one of them."""
+    picture = archive.smaller("equal 1.jpg", 7, 300)
+    archive.write("equal 2.jpg", picture.read_bytes() + b"\0", age_days=30)
+    archive.resync()
+
+
 @pytest.fixture
-def opened(window: Browser, archive: Archive, open_review: OpenReview) -> Browser:
-    """The window, with the first of the three groups open."""
+def listed(window: Browser, archive: Archive, open_review: OpenReview) -> Browser:
+    """The window with the list of the three groups."""
     three_groups(archive)
     open_review()
     window.until_count(".card", 3)
-    window.press(Keys.ENTER)
-    until_comparing(window, "large.jpg")
     return window
+
+
+@pytest.fixture
+def opened(listed: Browser) -> Browser:
+    """The window, with the first of the three groups open."""
+    listed.press(Keys.ENTER)
+    until_comparing(listed, "large.jpg")
+    return listed
 
 
 def until_comparing(window: Browser, name: str) -> None:
@@ -195,36 +208,29 @@ def test_all_groups_are_decided_with_the_keyboard_alone(opened: Browser, archive
 
 
 def test_the_keys_decide_about_the_first_group_until_another_one_is_chosen(
-    window: Browser, archive: Archive, open_review: OpenReview
+    listed: Browser,
 ) -> None:
-    three_groups(archive)
-    open_review()
-    window.until_text(".card.current h2", "large.jpg")
-    window.press(Keys.ENTER)
-    until_comparing(window, "large.jpg")
-    window.press(Keys.ESCAPE)
-    window.see(".card")
-    window.choose("[name=sort]", "found")
-    window.until_text(".card.current h2", window.text(".card h2"))
-    window.press("x")
-    window.until_text("#marked-count", "1")
+    listed.until_text(".card.current h2", "large.jpg")
+    listed.press(Keys.ENTER)
+    until_comparing(listed, "large.jpg")
+    listed.press(Keys.ESCAPE)
+    listed.see(".card")
+    listed.choose("[name=sort]", "found")
+    listed.until_text(".card.current h2", listed.text(".card h2"))
+    listed.press("x")
+    listed.until_text("#marked-count", "1")
 
 
-def test_the_list_has_the_same_keys(
-    window: Browser, archive: Archive, open_review: OpenReview
-) -> None:
-    three_groups(archive)
-    open_review()
-    window.until_count(".card", 3)
-    window.press("j")
-    window.until_text(".card.current h2", "medium.jpg")
-    window.press("d")
-    window.until_count(".card", 2)
-    window.until_text(".card.current h2", "small.jpg")
-    window.press("x")
-    window.until_count(".card", 1)
-    window.press("u", "u")
-    window.until_count(".card", 3)
+def test_the_list_has_the_same_keys(listed: Browser) -> None:
+    listed.press("j")
+    listed.until_text(".card.current h2", "medium.jpg")
+    listed.press("d")
+    listed.until_count(".card", 2)
+    listed.until_text(".card.current h2", "small.jpg")
+    listed.press("x")
+    listed.until_count(".card", 1)
+    listed.press("u", "u")
+    listed.until_count(".card", 3)
 
 
 def test_the_list_of_all_groups_still_shows_a_decided_one(
@@ -311,10 +317,7 @@ def test_the_preview_names_the_groups_that_have_no_suggestion(
     window: Browser, archive: Archive, open_review: OpenReview
 ) -> None:
     three_groups(archive)
-    picture = archive.smaller("equal 1.jpg", 7, 300)
-    # The same picture with the same evidence, and other bytes: nothing favours one of them.
-    archive.write("equal 2.jpg", picture.read_bytes() + b"\0", age_days=30)
-    archive.resync()
+    group_without_a_suggestion(archive)
     open_review()
     window.until_count(".card", 4)
     window.click("#decide-all")
@@ -328,9 +331,7 @@ def test_the_preview_names_the_groups_that_have_no_suggestion(
 def test_a_group_without_a_suggestion_asks_for_a_pick(
     window: Browser, archive: Archive, open_review: OpenReview
 ) -> None:
-    picture = archive.smaller("equal 1.jpg", 7, 300)
-    archive.write("equal 2.jpg", picture.read_bytes() + b"\0", age_days=30)
-    archive.resync()
+    group_without_a_suggestion(archive)
     open_review()
     window.see(".card")
     window.press(Keys.ENTER)

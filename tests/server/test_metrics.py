@@ -20,7 +20,10 @@ from snoopsync.core.addresses import Address
 from snoopsync.core.errors import NotFound, Refused
 from snoopsync.core.exits import Exit
 from snoopsync.runtime.counters import BOUNDS_SECONDS
+from snoopsync.server.description import openapi
 from snoopsync.server.metrics import ServeCollector, serve_metrics
+from snoopsync.server.operations import BASE, find_operation
+from snoopsync.server.request_counters import UNKNOWN_CALL, call_of
 from snoopsync.server.storage import Location
 from snoopsync.storage.hosting import PoolStatistics
 from snoopsync.version import __version__
@@ -287,6 +290,17 @@ def test_the_labels_of_every_metric_are_documented(families: list[Metric]) -> No
         [line] = [line for line in TABLE if re.search(rf"`{family.name}(_total)?`", line)]
         labels = {name for sample in family.samples for name in sample.labels} - {"le"}
         assert set(re.findall(r"`(\w+)`", line.split("|")[2])) == labels
+
+
+def test_every_call_is_documented_and_no_other() -> None:
+    calls = {
+        call_of(find_operation(method.upper(), BASE + path.replace("{image_id}", "a"), ""))
+        for path, methods in openapi(BASE)["paths"].items()
+        for method in methods.keys() - {"parameters"}
+    }
+    [line] = [line for line in TABLE if "`snoopsync_serve_requests_total`" in line]
+    documented = set(re.findall(r"`(\w+)`", line.split("|")[3]))
+    assert documented == calls | {"healthz", "openapi", UNKNOWN_CALL}
 
 
 def test_names_follow_the_conventions_of_prometheus(families: list[Metric]) -> None:

@@ -11,6 +11,7 @@ from typing import LiteralString
 from snoopsync.core.errors import SnoopsyncError
 from snoopsync.storage.hosting import (
     KEY_COLUMNS,
+    KEY_FIELDS,
     HostedCollection,
     Key,
     PoolStatistics,
@@ -25,11 +26,6 @@ from snoopsync.storage.postgres.pool import Pool
 from snoopsync.storage.postgres.rows import PostgresImageRows
 from snoopsync.storage.postgres.signatures import PostgresSignatures
 from snoopsync.storage.rows import ImageRows
-
-#: The columns of a ``Key``.
-_KEY: LiteralString = (
-    "public_key, collection_id, name, key.created_at, revoked_at, label, last_used_at"
-)
 
 
 class PostgresHosting:
@@ -130,7 +126,7 @@ class PostgresHosting:
         """As in ``Hosting``."""
         with self._pool.connection() as connection:
             rows = connection.execute(
-                f"SELECT {_KEY} FROM key JOIN collection ON id = collection_id"
+                f"SELECT {KEY_FIELDS} FROM key JOIN collection ON id = collection_id"
                 " ORDER BY key.created_at, public_key"
             ).fetchall()
         return [Key(*row) for row in rows]

@@ -148,6 +148,19 @@ def test_a_label_stays_until_another_one_is_set(store: ImageStore) -> None:
         store.set_label("b", "x")
 
 
+def test_an_image_that_is_described_again_keeps_its_label(
+    store: ImageStore, engine: Engine
+) -> None:
+    store.add("a", features(1), 10, "one.jpg")
+    describe_by_older_version(engine, "a")
+    assert store.renew("a", features(1), 20)[1].label == "one.jpg"
+    for label, expected in ((None, "one.jpg"), ("two.jpg", "two.jpg")):
+        describe_by_older_version(engine, "a")
+        _, after = store.replace("a", features(1), 30, label)
+        assert (after.moment, after.label) == (10, expected)
+        assert store.find("a") == after
+
+
 def test_each_change_is_counted(store: ImageStore) -> None:
     positions = [store.position()]
     for change in (

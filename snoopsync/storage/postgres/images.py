@@ -28,6 +28,7 @@ from snoopsync.storage.postgres.image_rows import (
     FEATURES_TABLES,
     STORED,
     STORED_COUNT,
+    collection_is_gone,
     count_change,
     delete_row,
     describe_row,
@@ -223,7 +224,7 @@ class PostgresImageStore:
                 (self._number,),
             ).fetchone()
             if row is None:
-                raise image_not_found(self._collection_id)
+                raise collection_is_gone()
             self._pool.notice_restore(connection, row[2])
         return Position(self._pool.history, int(row[0]), int(row[1]))
 

@@ -11,6 +11,7 @@ from contextlib import ExitStack, closing
 import psycopg
 import pytest
 
+from snoopsync.core.errors import Unavailable
 from snoopsync.decoding.features import FEED_VERSION
 from snoopsync.storage.images import ImageStore
 from snoopsync.storage.postgres import codes
@@ -100,6 +101,22 @@ def test_another_history_is_seen_after_tables_were_restored(
         connection.execute("DROP TABLE image")
         connection.execute("ALTER TABLE copy RENAME TO image")
     assert nodes[0].position().history == nodes[1].position().history != before
+
+
+def test_a_collection_that_is_gone_is_an_error_and_no_missing_image(
+    nodes: list[ImageStore], url: str
+) -> None:
+    """A client takes a missing image for one that it has deleted."""
+    nodes[0].add("a", features(1), 10)
+    with psycopg.connect(url) as connection:
+        connection.execute("TRUNCATE snoopsync.collection CASCADE")
+    for call in (
+        nodes[0].position,
+        lambda: nodes[0].add("b", features(2), 20),
+        lambda: nodes[0].remove("a"),
+    ):
+        with pytest.raises(Unavailable, match="no longer in the database"):
+            call()
 
 
 def test_codes_are_read_in_blocks_without_loss(

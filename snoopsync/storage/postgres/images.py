@@ -23,6 +23,7 @@ from snoopsync.storage.images import (
     other_bytes,
 )
 from snoopsync.storage.postgres.codes import copy_codes
+from snoopsync.storage.postgres.history import TABLE
 from snoopsync.storage.postgres.image_rows import (
     DESCRIBED,
     FEATURES_TABLES,
@@ -37,7 +38,7 @@ from snoopsync.storage.postgres.image_rows import (
     next_moment,
     stored_image,
 )
-from snoopsync.storage.postgres.pool import TABLE, Pool
+from snoopsync.storage.postgres.pool import Pool
 
 #: No moment is larger than this.
 _END_OF_TIME = 2**63 - 1
@@ -225,8 +226,8 @@ class PostgresImageStore:
             ).fetchone()
             if row is None:
                 raise collection_is_gone()
-            self._pool.notice_restore(connection, row[2])
-        return Position(self._pool.history, int(row[0]), int(row[1]))
+            self._pool.history.notice_restore(connection, row[2])
+        return Position(self._pool.history.name, int(row[0]), int(row[1]))
 
     def marks_of_same_picture(self, features: Features, version: int) -> list[int]:
         """As in ``ImageStore``."""

@@ -64,11 +64,11 @@ def test_a_promoted_standby_has_another_history() -> None:
     with running_cluster(fsync="off", wal_level="replica") as primary:
         url = primary.new_database()
         with closing(Pool(url)) as pool, pool.connection():
-            before = (pool.history, pool.history_began)
+            before = (pool.history.name, pool.history.began)
         with running_standby(primary) as standby:
             primary.kill()
             standby.promote()
             name = url.rpartition("/")[2]
             with closing(Pool(standby.url(name))) as pool, pool.connection():
-                assert pool.history != before[0]
-                assert pool.history_began > before[1]
+                assert pool.history.name != before[0]
+                assert pool.history.began > before[1]

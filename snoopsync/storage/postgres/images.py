@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, LiteralString
 
 import psycopg
@@ -58,10 +58,11 @@ class PostgresImageStore:
     for each other.
     """
 
-    def __init__(self, pool: Pool, number: int, collection_id: str) -> None:
-        """``number`` is the collection's in the tables."""
+    def __init__(self, pool: Pool, numbers: Mapping[str, int], collection_id: str) -> None:
+        """``numbers``: the present number of this collection in the tables, by its ID. It is
+        another one after a backup of another database was restored."""
         self._pool = pool
-        self._number = number
+        self._numbers = numbers
         self._collection_id = collection_id
         self._cleaning = threading.Lock()
         self._cleaned_at = time.monotonic()
@@ -70,6 +71,10 @@ class PostgresImageStore:
     def collection_id(self) -> str:
         """The collection's ID."""
         return self._collection_id
+
+    @property
+    def _number(self) -> int:
+        return self._numbers[self._collection_id]
 
     def close(self) -> None:
         """Do nothing: the connections belong to the service."""

@@ -37,6 +37,9 @@ class PostgresHosting:
         that is not possible."""
         self._pool = Pool(url, alone=alone)
         self._signatures = PostgresSignatures(self._pool)
+        #: The number of each collection in the tables, by its ID, as it was last read. Each request
+        #: reads it together with its key.
+        self._numbers: dict[str, int] = {}
 
     @property
     def signatures(self) -> PostgresSignatures:
@@ -137,12 +140,16 @@ class PostgresHosting:
             return None
         with self._pool.connection() as connection:
             row = connection.execute(
-                "SELECT id, name, collection.created_at"
+                "SELECT number, id, name, collection.created_at"
                 " FROM key JOIN collection ON id = collection_id"
                 " WHERE public_key = %s AND revoked_at IS NULL",
                 (public_key,),
             ).fetchone()
-        return None if row is None else HostedCollection(*row)
+        if row is None:
+            return None
+        hosted = HostedCollection(*row[1:])
+        self._numbers[hosted.collection_id] = int(row[0])
+        return hosted
 
     def collections(self) -> list[HostedCollection]:
         """As in ``Hosting``."""
@@ -154,7 +161,8 @@ class PostgresHosting:
 
     def images(self, hosted: HostedCollection) -> ImageStore:
         """The images of this collection."""
-        return PostgresImageStore(self._pool, self._number(hosted), hosted.collection_id)
+        self._numbers[hosted.collection_id] = self._number(hosted)
+        return PostgresImageStore(self._pool, self._numbers, hosted.collection_id)
 
     def image_rows(self, hosted: HostedCollection) -> ImageRows:
         """As in ``Hosting``."""

@@ -99,6 +99,15 @@ def test_the_same_picture_has_the_same_bytes_or_the_same_pixels(store: ImageStor
     assert store.marks_of_same_picture(features(1), FEED_VERSION + 1) == [1]
 
 
+def test_pages_of_the_same_picture_leave_out_the_same_bytes(store: ImageStore) -> None:
+    store.add("bytes", features(1), 1)
+    for number in (2, 3):
+        store.add(f"{number}", replace(features(number), digest=features(1).digest), number)
+    first = store.same_picture(features(1), FEED_VERSION, 0, 1)
+    rest = store.same_picture(features(1), FEED_VERSION, first[0].moment, 9)
+    assert [each.image_id for each in (*first, *rest)] == ["2", "3"]
+
+
 def test_codes_are_read_in_the_order_of_their_marks(store: ImageStore, engine: Engine) -> None:
     for number in range(1, 4):
         store.add(str(number), features(number), number)

@@ -18,6 +18,7 @@ Modules, in reading order:
 ``group_view``     groups as text and as JSON
 ``init``           ``init``
 ``serve``          ``serve`` and ``keys``
+``hiding``         takes a password out of the command line
 ``moving``         shows what ``serve import`` and ``serve export`` do
 ``service``        ``service install`` and ``service uninstall``
 ``notify``         ``notify test``

@@ -1,4 +1,4 @@
-"""The commands that host collections: ``serve``, ``serve backup`` and ``keys``."""
+"""The commands that host collections: ``serve`` with its subcommands, and ``keys``."""
 
 from __future__ import annotations
 
@@ -51,6 +51,16 @@ def _default_data() -> Path:
     return directory / "hosted"
 
 
+def _database(_context: click.Context, _option: click.Parameter, address: str | None) -> str | None:
+    """The address of the database, whose password other users cannot see from now on."""
+    if address is not None:
+        from snoopsync.server.storage import require_postgres
+
+        require_postgres()
+        hide_password(address)
+    return address
+
+
 def _location_options(command: Command) -> Command:
     """The options that say where collections are stored, as one argument ``location``."""
 
@@ -74,6 +84,7 @@ def _location_options(command: Command) -> Command:
             "--database",
             metavar="URL",
             envvar=DATABASE_VARIABLE,
+            callback=_database,
             help="The PostgreSQL database with the collections and keys: postgresql://USER@HOST/NAME."
             f" Also ${DATABASE_VARIABLE}.",
         ),
@@ -160,11 +171,6 @@ def serve(
     _require_extra()
     if metrics is not None:
         _require_metrics()
-    if location.database is not None:
-        from snoopsync.server.storage import require_postgres
-
-        require_postgres()
-        hide_password(location.database)
     # Imported late: only this command needs the libraries.
     from snoopsync.server.main import serve as run
 
@@ -199,6 +205,7 @@ def backup(context: Context, target: Path, location: Location) -> Exit:
     "--database",
     metavar="URL",
     envvar=DATABASE_VARIABLE,
+    callback=_database,
     required=True,
     help="The PostgreSQL database, with a role that may create tables.",
 )
@@ -246,10 +253,6 @@ def _move(context: Context, location: Location, as_json: bool, *, from_directory
     if location.database is None:
         raise click.UsageError("--database is required")
     _start_logging(context)
-    from snoopsync.server.storage import require_postgres
-
-    require_postgres()
-    hide_password(location.database)
     from snoopsync.cli.moving import move
 
     move(context, location, as_json, from_directory=from_directory)

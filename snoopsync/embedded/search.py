@@ -271,8 +271,9 @@ class SimilaritySearch:
         """The index of this version, with all codes that the store has now."""
         position = self._store.position()
         if position.history != self._position.history or position.changes < self._position.changes:
-            # The database may have lost codes that the indexes have.
+            # The database may have lost images, and give their marks to others.
             self._indexes.clear()
+            self._recent.clear()
             self._position = position
         index = self._indexes.setdefault(version, _VersionIndex(version))
         if position.changes - self._position.changes > max(_FEWEST_CHANGES, len(index)):

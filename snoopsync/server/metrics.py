@@ -106,12 +106,15 @@ def _decoder_metrics(decoders: Decoders) -> Iterator[Metric]:
 
 
 def _database_metrics(pool: PoolStatistics) -> Iterator[Metric]:
-    yield gauge("serve_database_connections", "Connections to the database.", pool.size)
-    yield gauge("serve_database_connections_max", "The most of them.", pool.most)
-    yield gauge("serve_database_connections_in_use", "Those in use.", pool.in_use)
-    yield gauge("serve_database_requests_waiting", "Requests without one.", pool.waiting)
+    for name, text, figure in (
+        ("connections", "Connections to the database.", pool.size),
+        ("connections_max", "Connections to the database, at most.", pool.most),
+        ("connections_in_use", "Connections to the database that are in use.", pool.in_use),
+        ("requests_waiting", "Requests that wait for a connection to the database.", pool.waiting),
+    ):
+        yield gauge(f"serve_database_{name}", text, figure)
     failed = [((), pool.failed)]
-    text = "Requests that waited for a connection in vain."
+    text = "Requests that waited for a connection to the database in vain."
     yield counters("serve_database_requests_failed", text, (), failed)
 
 

@@ -8,5 +8,6 @@ The layers above do not know which engine they use. Modules, in reading order:
 ``rows``      whole rows of images, to move them between engines
 ``features``  the features of a picture as columns of a table
 ``sqlite``    the engine for one process: a file, or a directory of files
+``postgres``  the engine for any number of nodes: a database
 ============  ============================================================
 """

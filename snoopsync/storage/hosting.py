@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, LiteralString, Protocol
 
 from snoopsync.core.errors import Refused, SnoopsyncError, Unavailable
 from snoopsync.storage.images import ImageStore
@@ -54,6 +54,11 @@ KEY_COLUMNS = (
     "revoked_at",
     "label",
     "last_used_at",
+)
+
+#: The fields of a ``Key``, as columns of the tables ``key`` and ``collection``, joined.
+KEY_FIELDS: LiteralString = (
+    "public_key, collection_id, name, key.created_at, revoked_at, label, last_used_at"
 )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from snoopsync.storage.features import IMAGE_COLUMNS, SMALL_COLUMNS
 from snoopsync.storage.images import Position
 
 
@@ -25,6 +26,21 @@ class ImageRow:
     label: str | None
     features: tuple[Any, ...]
     thumbnail: tuple[Any, ...] | None
+
+
+#: The columns that ``image_row`` gets after the others, of both tables joined.
+FEATURES_OF_ROW = ", ".join((*IMAGE_COLUMNS, *SMALL_COLUMNS))
+
+
+def image_row(
+    moment: int, mark: int, image_id: str, label: str | None, values: Sequence[Any]
+) -> ImageRow:
+    """The row of an image. ``values`` are those of ``FEATURES_OF_ROW``."""
+    features, thumbnail = values[: len(IMAGE_COLUMNS)], values[len(IMAGE_COLUMNS) :]
+    has_thumbnail = thumbnail[-1] is not None
+    return ImageRow(
+        moment, mark, image_id, label, tuple(features), tuple(thumbnail) if has_thumbnail else None
+    )
 
 
 class ImageRows(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import subprocess
 from pathlib import Path
 
 import psutil
@@ -15,7 +16,7 @@ from snoopsync.core.exits import Exit
 from tests.support.hosted import hosted_process
 from tests.support.pictures import encode, photo
 from tests.support.postgres import Cluster
-from tests.support.process import Installation
+from tests.support.process import Installation, command, until
 
 pytestmark = pytest.mark.integration
 
@@ -90,13 +91,36 @@ def test_the_password_is_not_in_the_list_of_processes(
     assert "Traceback" not in done.err
 
 
+@pytest.mark.parametrize("arguments", [("keys", "list"), ("serve", "schema")])
+def test_the_password_of_a_short_command_is_not_in_the_list_of_processes_either(
+    home: Installation, url: str, arguments: tuple[str, str]
+) -> None:
+    home.ok("keys", "add", "family", "--database", url)
+    address = url.replace("owner@", "owner:very-secret@")
+    waiting = "SELECT FROM pg_locks WHERE relation = 'snoopsync.meta'::regclass AND NOT granted"
+    with psycopg.connect(url) as holder, psycopg.connect(url, autocommit=True) as other:
+        holder.execute("LOCK TABLE snoopsync.meta")
+        process = subprocess.Popen(
+            command(*arguments, "--database", address),
+            env=home.environment,
+            stdout=subprocess.DEVNULL,
+        )
+        with process:
+            until(lambda: other.execute(waiting).fetchone() is not None)
+            shown = " ".join(psutil.Process(process.pid).cmdline())
+            holder.rollback()
+        assert process.returncode == 0
+    assert "127.0.0.1" in shown
+    assert "very-secret" not in shown
+
+
 def test_a_node_without_the_master_key_is_told_where_to_put_it(
     home: Installation, tmp_path: Path, url: str
 ) -> None:
     home.ok("keys", "add", "family", "--database", url)
     elsewhere = ("--data", tmp_path / "other")
-    for command in (("keys", "add", "x"), ("serve", "--listen", "127.0.0.1:0")):
-        done = home.run(*command, "--database", url, *elsewhere)
+    for given in (("keys", "add", "x"), ("serve", "--listen", "127.0.0.1:0")):
+        done = home.run(*given, "--database", url, *elsewhere)
         assert done.code != 0
         assert "copy it to" in done.err and "master.key" in done.err
         assert not (tmp_path / "other" / "master.key").exists()

@@ -49,6 +49,7 @@ EXCEPTIONS = {
     "server/storage": "server/test_main and cli/test_keys open both",
     "storage/postgres/codes": "storage/postgres/test_images",
     "storage/postgres/image_rows": "a row: storage/test_images",
+    "storage/postgres/history": "storage/postgres/test_pool and server/test_nodes",
     "storage/postgres/registry": "storage/test_hosting",
     "storage/postgres/rows": "storage/test_rows",
     "storage/sqlite/image_rows": "a row: storage/test_images and embedded/test_collection",

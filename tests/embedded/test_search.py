@@ -211,6 +211,26 @@ def test_codes_are_read_again_when_the_database_has_another_history(database: Pa
         store.close()
 
 
+def test_a_new_image_is_not_taken_for_one_that_the_database_has_lost(database: Path) -> None:
+    """Both have the same mark if the clock of the lost database was ahead."""
+    with closing(Rewound(database, lambda: "collection")) as store:
+        search = SimilaritySearch(store)
+        lost = store.add("lost", extract(encode(photo(1))), 1)
+        assert len(search.matches(extract(encode(photo(1), quality=40)))) == 1
+        store.history = "2"
+        with closing(sqlite3.connect(database)) as connection, connection:
+            for change in (
+                "DELETE FROM image",
+                "DELETE FROM small",
+                "UPDATE collection SET moment = 0",
+            ):
+                connection.execute(change)
+        new = store.add("new", extract(encode(photo(2))), 1)
+        assert new.mark == lost.mark
+        [match] = search.matches(extract(encode(photo(2), quality=40)))
+        assert match.stored == new
+
+
 def test_a_search_by_id_finds_the_same_as_a_search_by_the_bytes(
     collection: EmbeddedCollection,
 ) -> None:

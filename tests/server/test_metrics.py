@@ -19,8 +19,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from snoopsync.core.addresses import Address
 from snoopsync.core.errors import NotFound, Refused
 from snoopsync.core.exits import Exit
-from snoopsync.runtime.counters import BOUNDS_SECONDS
+from snoopsync.server.description import openapi
 from snoopsync.server.metrics import ServeCollector, serve_metrics
+from snoopsync.server.operations import BASE, find_operation
+from snoopsync.server.request_counters import UNKNOWN_CALL, call_of
 from snoopsync.server.storage import Location
 from snoopsync.storage.hosting import PoolStatistics
 from snoopsync.version import __version__
@@ -30,6 +32,7 @@ from tests.support.hosted import Hosted, hosted, hosted_process
 from tests.support.paths import ROOT
 from tests.support.postgres import Cluster
 from tests.support.process import Installation, until
+from tests.support.prometheus import assert_conventional
 
 LOOPBACK = Address("127.0.0.1", 0)
 
@@ -289,22 +292,19 @@ def test_the_labels_of_every_metric_are_documented(families: list[Metric]) -> No
         assert set(re.findall(r"`(\w+)`", line.split("|")[2])) == labels
 
 
+def test_every_call_is_documented_and_no_other() -> None:
+    calls = {
+        call_of(find_operation(method.upper(), BASE + path.replace("{image_id}", "a"), ""))
+        for path, methods in openapi(BASE)["paths"].items()
+        for method in methods.keys() - {"parameters"}
+    }
+    [line] = [line for line in TABLE if "`snoopsync_serve_requests_total`" in line]
+    documented = set(re.findall(r"`(\w+)`", line.split("|")[3]))
+    assert documented == calls | {"healthz", "openapi", UNKNOWN_CALL}
+
+
 def test_names_follow_the_conventions_of_prometheus(families: list[Metric]) -> None:
-    assert len({family.name for family in families}) == len(families) > 15
-    for family in families:
-        assert family.documentation
-        assert family.type != "unknown"
-        assert re.fullmatch(r"snoopsync_[a-z_]+", family.name)
-        for sample in family.samples:
-            assert sample.name.endswith("_total") == (family.type == "counter")
-    [durations] = [each for each in families if each.type == "histogram"]
-    adds = [
-        sample.value
-        for sample in durations.samples
-        if sample.name.endswith("_bucket") and sample.labels["call"] == "add"
-    ]
-    assert adds == sorted(adds)
-    assert len(adds) == len(BOUNDS_SECONDS) + 1
+    assert_conventional(families)
 
 
 def test_the_figures_of_the_pool_have_their_metrics(families: list[Metric]) -> None:

@@ -31,7 +31,7 @@ from snoopsync.core.addresses import Address
 from snoopsync.embedded import open_embedded
 from snoopsync.folders.disk import Disk
 from snoopsync.folders.open_folder import OpenFolder
-from snoopsync.runtime.counters import BOUNDS_SECONDS, Counters
+from snoopsync.runtime.counters import Counters
 from snoopsync.status.prometheus import MetricsServer
 from snoopsync.status.snapshot import SnapshotReader
 from snoopsync.sync.components import Dependencies
@@ -43,6 +43,7 @@ from tests.support.faults import answers
 from tests.support.paths import ROOT
 from tests.support.pictures import encode, photo
 from tests.support.process import QUICK_SYNC, Installation, until
+from tests.support.prometheus import assert_conventional
 from tests.support.serving import serving
 from tests.support.world import ServedWorld, ToldWatcher, World, fake_picture
 
@@ -154,8 +155,6 @@ def test_a_scrape_has_counters_and_the_snapshot(home: Installation, asker: Asker
 
 
 def test_names_follow_the_conventions_of_prometheus(home: Installation, asker: Asker) -> None:
-    """Counters end in ``_total``, times and sizes have base units, and a bucket counts all that
-    is below its bound."""
     home.configure(QUICK_SYNC + listening(asker.port))
     with home.running():
         _, text = asker.get("/metrics")
@@ -164,23 +163,7 @@ def test_names_follow_the_conventions_of_prometheus(home: Installation, asker: A
         for family in text_string_to_metric_families(text)
         if family.name.startswith("snoopsync_")
     ]
-    assert len(families) > 15
-    for family in families:
-        assert re.fullmatch(r"[a-z_]+", family.name)
-        assert not re.search(r"_(ms|millis|kb|mb|minutes|hours)(_|$)", family.name)
-        for sample in family.samples:
-            if family.type == "counter":
-                assert sample.name.endswith("_total")
-            else:
-                assert not sample.name.endswith("_total")
-    [durations] = [each for each in families if each.type == "histogram"]
-    adds = [
-        sample.value
-        for sample in durations.samples
-        if sample.name.endswith("_bucket") and sample.labels["call"] == "add"
-    ]
-    assert adds == sorted(adds)
-    assert len(adds) == len(BOUNDS_SECONDS) + 1
+    assert_conventional(families)
 
 
 def test_requests_to_a_service_are_counted_with_retries_and_bytes(

@@ -99,6 +99,15 @@ def test_the_same_picture_has_the_same_bytes_or_the_same_pixels(store: ImageStor
     assert store.marks_of_same_picture(features(1), FEED_VERSION + 1) == [1]
 
 
+def test_pages_of_the_same_picture_leave_out_the_same_bytes(store: ImageStore) -> None:
+    store.add("bytes", features(1), 1)
+    for number in (2, 3):
+        store.add(f"{number}", replace(features(number), digest=features(1).digest), number)
+    first = store.same_picture(features(1), FEED_VERSION, 0, 1)
+    rest = store.same_picture(features(1), FEED_VERSION, first[0].moment, 9)
+    assert [each.image_id for each in (*first, *rest)] == ["2", "3"]
+
+
 def test_codes_are_read_in_the_order_of_their_marks(store: ImageStore, engine: Engine) -> None:
     for number in range(1, 4):
         store.add(str(number), features(number), number)
@@ -146,6 +155,19 @@ def test_a_label_stays_until_another_one_is_set(store: ImageStore) -> None:
     assert (label(), store.position().moment) == (None, moment)
     with pytest.raises(NotFound):
         store.set_label("b", "x")
+
+
+def test_an_image_that_is_described_again_keeps_its_label(
+    store: ImageStore, engine: Engine
+) -> None:
+    store.add("a", features(1), 10, "one.jpg")
+    describe_by_older_version(engine, "a")
+    assert store.renew("a", features(1), 20)[1].label == "one.jpg"
+    for label, expected in ((None, "one.jpg"), ("two.jpg", "two.jpg")):
+        describe_by_older_version(engine, "a")
+        _, after = store.replace("a", features(1), 30, label)
+        assert (after.moment, after.label) == (10, expected)
+        assert store.find("a") == after
 
 
 def test_each_change_is_counted(store: ImageStore) -> None:

@@ -8,6 +8,7 @@ Modules, in reading order:
 ==============  ============================================================
 ``url``         the address of a database, and its password
 ``schema``      the tables: creates and upgrades them, and grants rights
+``history``     notices that the database may have lost changes
 ``pool``        connections: opened, checked and counted; errors are translated
 ``image_rows``  the row of one image, and its changes
 ``images``      the images of one collection: ``PostgresImageStore``

@@ -8,7 +8,7 @@ from typing import Any, LiteralString
 
 import psycopg
 
-from snoopsync.core.errors import SnoopsyncError
+from snoopsync.core.errors import Unavailable
 from snoopsync.decoding.features import FEED_VERSION, Features
 from snoopsync.storage.features import (
     FEATURES_COLUMNS,
@@ -36,15 +36,23 @@ def next_moment(connection: psycopg.Connection, collection: int, now: int) -> in
         (now, collection),
     ).fetchone()
     if row is None:
-        raise SnoopsyncError("the collection is no longer in the database")
+        raise collection_is_gone()
     return int(row[0])
 
 
 def count_change(connection: psycopg.Connection, collection: int) -> None:
     """Count a change that needs no moment. Locks the collection's row as well."""
-    connection.execute(
+    counted = connection.execute(
         "UPDATE collection SET changes = changes + 1 WHERE number = %s", (collection,)
-    )
+    ).rowcount
+    if not counted:
+        raise collection_is_gone()
+
+
+def collection_is_gone() -> Unavailable:
+    """The error for a collection that the database had, and does not have now: after the restore
+    of an older backup, for example."""
+    return Unavailable("the collection is no longer in the database")
 
 
 def insert_row(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, LiteralString
 
 import psycopg
@@ -23,11 +23,13 @@ from snoopsync.storage.images import (
     other_bytes,
 )
 from snoopsync.storage.postgres.codes import copy_codes
+from snoopsync.storage.postgres.history import TABLE
 from snoopsync.storage.postgres.image_rows import (
     DESCRIBED,
     FEATURES_TABLES,
     STORED,
     STORED_COUNT,
+    collection_is_gone,
     count_change,
     delete_row,
     describe_row,
@@ -36,7 +38,7 @@ from snoopsync.storage.postgres.image_rows import (
     next_moment,
     stored_image,
 )
-from snoopsync.storage.postgres.pool import TABLE, Pool
+from snoopsync.storage.postgres.pool import Pool
 
 #: No moment is larger than this.
 _END_OF_TIME = 2**63 - 1
@@ -56,10 +58,11 @@ class PostgresImageStore:
     for each other.
     """
 
-    def __init__(self, pool: Pool, number: int, collection_id: str) -> None:
-        """``number`` is the collection's in the tables."""
+    def __init__(self, pool: Pool, numbers: Mapping[str, int], collection_id: str) -> None:
+        """``numbers``: the present number of this collection in the tables, by its ID. It is
+        another one after a backup of another database was restored."""
         self._pool = pool
-        self._number = number
+        self._numbers = numbers
         self._collection_id = collection_id
         self._cleaning = threading.Lock()
         self._cleaned_at = time.monotonic()
@@ -68,6 +71,10 @@ class PostgresImageStore:
     def collection_id(self) -> str:
         """The collection's ID."""
         return self._collection_id
+
+    @property
+    def _number(self) -> int:
+        return self._numbers[self._collection_id]
 
     def close(self) -> None:
         """Do nothing: the connections belong to the service."""
@@ -223,9 +230,9 @@ class PostgresImageStore:
                 (self._number,),
             ).fetchone()
             if row is None:
-                raise image_not_found(self._collection_id)
-            self._pool.notice_restore(connection, row[2])
-        return Position(self._pool.history, int(row[0]), int(row[1]))
+                raise collection_is_gone()
+            self._pool.history.notice_restore(connection, row[2])
+        return Position(self._pool.history.name, int(row[0]), int(row[1]))
 
     def marks_of_same_picture(self, features: Features, version: int) -> list[int]:
         """As in ``ImageStore``."""

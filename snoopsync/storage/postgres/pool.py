@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 from snoopsync.core.addresses import is_loopback
 from snoopsync.core.errors import SnoopsyncError, StateLocked, Unavailable, Unwritable
 from snoopsync.storage.hosting import PoolStatistics
+from snoopsync.storage.postgres.history import History
 from snoopsync.storage.postgres.schema import VERSION, grant_rights, prepare_tables, upgrade_tables
 from snoopsync.storage.postgres.url import describe_database
 
@@ -47,19 +47,8 @@ _SETTINGS = """
     SET idle_in_transaction_session_timeout TO '60s';
 """
 
-#: The number of a table. Another one means that a backup was restored since.
-TABLE: LiteralString = "'image'::regclass::oid"
-
 #: The key of the advisory lock that all connections of nodes share, and that a move has alone.
 _TURN = 0x6D6F7665
-
-#: What changes when the database may have lost changes: the cluster after it was created again, the
-#: timeline after a failover or a recovery, and the table after a backup was restored.
-_HISTORY = f"""
-    SELECT system_identifier || '/' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) || '/'
-        || {TABLE}
-    FROM pg_control_system()
-"""
 
 
 @contextmanager
@@ -87,9 +76,8 @@ class Pool:
         self.description = describe_database(url)
         self._alone = alone
         given = conninfo_to_dict(url)
-        self._lock = threading.Lock()
-        self._history = ""
-        self._history_began = 0.0
+        #: Whether the database may have lost changes.
+        self.history = History()
         self._away_until = 0.0
         options = {name: value for name, value in _DEFAULTS.items() if name not in given}
         with (
@@ -127,18 +115,6 @@ class Pool:
         """Close all connections."""
         self._pool.close(timeout=2.0)
 
-    @property
-    def history(self) -> str:
-        """The history of the database that the newest connection found."""
-        with self._lock:
-            return self._history
-
-    @property
-    def history_began(self) -> float:
-        """When a node first saw this history (Unix seconds, by the clock of the database)."""
-        with self._lock:
-            return self._history_began
-
     def statistics(self) -> PoolStatistics:
         """The connections at this moment."""
         figures = self._pool.get_stats()
@@ -174,12 +150,7 @@ class Pool:
     def _configure(self, connection: psycopg.Connection) -> None:
         connection.execute(_SETTINGS)
         self._take_turn(connection)
-        self.check_history(connection)
-
-    def notice_restore(self, connection: psycopg.Connection, table: int) -> None:
-        """Check the history if the number of ``TABLE``, which is ``table``, is another one now."""
-        if not self.history.endswith(f"/{table}"):
-            self.check_history(connection)
+        self.history.read(connection)
 
     def _take_turn(self, connection: psycopg.Connection) -> None:
         """Lock the database as long as the connection lasts: for this process alone, or together
@@ -195,22 +166,6 @@ class Pool:
             except psycopg.errors.LockNotAvailable:
                 reason = "nodes use it: stop them" if self._alone else "it is being moved"
                 raise StateLocked(f"{self.description}: {reason}") from None
-
-    def check_history(self, connection: psycopg.Connection) -> None:
-        """Find out whether the database may have lost changes. The first node that sees it tells
-        the others by a row."""
-        row = connection.execute(_HISTORY).fetchone()
-        history = str(row[0]) if row else ""
-        with connection.transaction():
-            began = connection.execute(
-                "UPDATE meta"
-                " SET history = %s, history_began = extract(epoch FROM clock_timestamp())"
-                " WHERE history IS DISTINCT FROM %s RETURNING history_began",
-                (history, history),
-            ).fetchone()
-            began = began or connection.execute("SELECT history_began FROM meta").fetchone()
-        with self._lock:
-            self._history, self._history_began = history, float(began[0]) if began else time.time()
 
 
 def upgrade_database(url: str, role: str | None) -> str:

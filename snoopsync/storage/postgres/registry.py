@@ -11,6 +11,7 @@ from typing import LiteralString
 from snoopsync.core.errors import SnoopsyncError
 from snoopsync.storage.hosting import (
     KEY_COLUMNS,
+    KEY_FIELDS,
     HostedCollection,
     Key,
     PoolStatistics,
@@ -26,11 +27,6 @@ from snoopsync.storage.postgres.rows import PostgresImageRows
 from snoopsync.storage.postgres.signatures import PostgresSignatures
 from snoopsync.storage.rows import ImageRows
 
-#: The columns of a ``Key``.
-_KEY: LiteralString = (
-    "public_key, collection_id, name, key.created_at, revoked_at, label, last_used_at"
-)
-
 
 class PostgresHosting:
     """A ``Hosting`` in a database that any number of nodes share."""
@@ -41,6 +37,9 @@ class PostgresHosting:
         that is not possible."""
         self._pool = Pool(url, alone=alone)
         self._signatures = PostgresSignatures(self._pool)
+        #: The number of each collection in the tables, by its ID, as it was last read. Each request
+        #: reads it together with its key.
+        self._numbers: dict[str, int] = {}
 
     @property
     def signatures(self) -> PostgresSignatures:
@@ -130,7 +129,7 @@ class PostgresHosting:
         """As in ``Hosting``."""
         with self._pool.connection() as connection:
             rows = connection.execute(
-                f"SELECT {_KEY} FROM key JOIN collection ON id = collection_id"
+                f"SELECT {KEY_FIELDS} FROM key JOIN collection ON id = collection_id"
                 " ORDER BY key.created_at, public_key"
             ).fetchall()
         return [Key(*row) for row in rows]
@@ -141,12 +140,16 @@ class PostgresHosting:
             return None
         with self._pool.connection() as connection:
             row = connection.execute(
-                "SELECT id, name, collection.created_at"
+                "SELECT number, id, name, collection.created_at"
                 " FROM key JOIN collection ON id = collection_id"
                 " WHERE public_key = %s AND revoked_at IS NULL",
                 (public_key,),
             ).fetchone()
-        return None if row is None else HostedCollection(*row)
+        if row is None:
+            return None
+        hosted = HostedCollection(*row[1:])
+        self._numbers[hosted.collection_id] = int(row[0])
+        return hosted
 
     def collections(self) -> list[HostedCollection]:
         """As in ``Hosting``."""
@@ -158,7 +161,8 @@ class PostgresHosting:
 
     def images(self, hosted: HostedCollection) -> ImageStore:
         """The images of this collection."""
-        return PostgresImageStore(self._pool, self._number(hosted), hosted.collection_id)
+        self._numbers[hosted.collection_id] = self._number(hosted)
+        return PostgresImageStore(self._pool, self._numbers, hosted.collection_id)
 
     def image_rows(self, hosted: HostedCollection) -> ImageRows:
         """As in ``Hosting``."""

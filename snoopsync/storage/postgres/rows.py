@@ -12,12 +12,10 @@ from snoopsync.storage.features import IMAGE_COLUMNS, SMALL_COLUMNS
 from snoopsync.storage.images import Position
 from snoopsync.storage.postgres.image_rows import FEATURES_TABLES
 from snoopsync.storage.postgres.pool import Pool
-from snoopsync.storage.rows import ImageRow
-
-_FEATURES_COUNT = len(IMAGE_COLUMNS)
+from snoopsync.storage.rows import FEATURES_OF_ROW, ImageRow, image_row
 
 _SELECT = (
-    f"SELECT image.moment, mark, id, label, {', '.join(IMAGE_COLUMNS)}, {', '.join(SMALL_COLUMNS)}"
+    f"SELECT image.moment, mark, id, label, {FEATURES_OF_ROW}"
     f" FROM {FEATURES_TABLES} WHERE image.collection = %s AND image.moment > %s"
     " ORDER BY image.moment LIMIT %s"
 )
@@ -47,14 +45,7 @@ class PostgresImageRows:
         with self._pool.connection() as connection, connection.cursor(binary=True) as cursor:
             rows = cursor.execute(_SELECT, (self._number, moment, count)).fetchall()
         return [
-            ImageRow(
-                moment,
-                mark,
-                image_id.decode(),
-                label,
-                tuple(values[:_FEATURES_COUNT]),
-                None if values[-1] is None else tuple(values[_FEATURES_COUNT:]),
-            )
+            image_row(moment, mark, image_id.decode(), label, values)
             for moment, mark, image_id, label, *values in rows
         ]
 

@@ -12,7 +12,8 @@ from snoopsync.storage.hosting import (
     send_again,
     too_many_changes,
 )
-from snoopsync.storage.postgres.pool import TABLE, Pool
+from snoopsync.storage.postgres.history import TABLE
+from snoopsync.storage.postgres.pool import Pool
 
 #: How often signatures are removed whose date is too old anyway.
 _CLEANING_SECONDS = 30
@@ -38,7 +39,7 @@ class PostgresSignatures:
     def remembers_since(self) -> float:
         """When the database got its present history: a failover or a backup may have lost
         signatures from before."""
-        return self._pool.history_began
+        return self._pool.history.began
 
     def accept(self, public_key: str, signature: str, sent_at: float, now: float) -> None:
         """As in ``SignatureHistory``."""
@@ -56,7 +57,7 @@ class PostgresSignatures:
                 (second, public_key, digest),
             ).fetchone()
             if added is not None:
-                self._pool.notice_restore(connection, added[0])
+                self._pool.history.notice_restore(connection, added[0])
         if added is None:
             raise send_again("this request was sent before")
         with self._lock:

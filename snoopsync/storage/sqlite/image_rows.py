@@ -42,6 +42,14 @@ def find_row(connection: sqlite3.Connection, image_id: str) -> StoredImage | Non
     return None if row is None else StoredImage(*row)
 
 
+def require_row(connection: sqlite3.Connection, image_id: str) -> StoredImage:
+    """As ``find_row``, but raises ``NotFound`` if there is none."""
+    stored = find_row(connection, image_id)
+    if stored is None:
+        raise image_not_found(image_id)
+    return stored
+
+
 def insert_row(
     connection: sqlite3.Connection,
     image_id: str,
@@ -65,18 +73,19 @@ def describe_row(
     stored: StoredImage,
     features: Features,
     now: int,
+    label: str | None,
 ) -> StoredImage:
     """Replace an image's features with new features of the same bytes."""
     mark = _next_moment(connection, now)
     values = image_values(features)
     connection.execute(
-        f"UPDATE image SET ({', '.join(IMAGE_COLUMNS)}, mark) = ({_places(values)}, ?)"
+        f"UPDATE image SET ({', '.join(IMAGE_COLUMNS)}, mark, label) = ({_places(values)}, ?, ?)"
         " WHERE moment = ?",
-        (*values, mark, stored.moment),
+        (*values, mark, label, stored.moment),
     )
     connection.execute("DELETE FROM small WHERE moment = ?", (stored.moment,))
     _insert_thumbnail(connection, stored.moment, features)
-    return replace(stored, mark=mark, version=FEED_VERSION)
+    return replace(stored, mark=mark, version=FEED_VERSION, label=label)
 
 
 def _next_moment(connection: sqlite3.Connection, now: int) -> int:
@@ -105,21 +114,15 @@ def _places(values: Sequence[Any]) -> str:
     return ", ".join("?" * len(values))
 
 
-def delete_row(connection: sqlite3.Connection, image_id: str) -> StoredImage:
-    stored = find_row(connection, image_id)
-    if stored is None:
-        raise image_not_found(image_id)
+def delete_row(connection: sqlite3.Connection, stored: StoredImage) -> None:
     connection.execute("DELETE FROM image WHERE moment = ?", (stored.moment,))
     connection.execute("DELETE FROM small WHERE moment = ?", (stored.moment,))
     connection.execute("UPDATE collection SET changes = changes + 1")
-    return stored
 
 
 def label_row(connection: sqlite3.Connection, image_id: str, label: str | None) -> StoredImage:
     """Set the label of an image."""
-    stored = find_row(connection, image_id)
-    if stored is None:
-        raise image_not_found(image_id)
+    stored = require_row(connection, image_id)
     connection.execute("UPDATE image SET label = ? WHERE moment = ?", (label, stored.moment))
     connection.execute("UPDATE collection SET changes = changes + 1")
     return replace(stored, label=label)

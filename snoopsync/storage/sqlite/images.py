@@ -22,7 +22,6 @@ from snoopsync.storage.images import (
     StoredCodes,
     StoredImage,
     id_taken,
-    image_not_found,
     other_bytes,
 )
 from snoopsync.storage.sqlite import schema
@@ -37,6 +36,7 @@ from snoopsync.storage.sqlite.image_rows import (
     find_row,
     insert_row,
     label_row,
+    require_row,
 )
 
 _ROWS_PER_BLOCK = 5_000
@@ -101,27 +101,22 @@ class SqliteImageStore:
     ) -> tuple[StoredImage, StoredImage]:
         """As in ``ImageStore``."""
         with self._write_transaction() as writer:
-            before = find_row(writer, image_id)
-            if before is None:
-                raise image_not_found(image_id)
-            if not before.is_outdated or before.sha256 != features.sha256:
-                delete_row(writer, image_id)
-                label = before.label if label is None else label
-                return before, insert_row(writer, image_id, features, now, label)
-            after = describe_row(writer, before, features, now)
-            return before, after if label is None else label_row(writer, image_id, label)
+            before = require_row(writer, image_id)
+            label = before.label if label is None else label
+            if before.is_outdated and before.sha256 == features.sha256:
+                return before, describe_row(writer, before, features, now, label)
+            delete_row(writer, before)
+            return before, insert_row(writer, image_id, features, now, label)
 
     def renew(self, image_id: str, features: Features, now: int) -> tuple[StoredImage, StoredImage]:
         """As in ``ImageStore``."""
         with self._write_transaction() as writer:
-            stored = find_row(writer, image_id)
-            if stored is None:
-                raise image_not_found(image_id)
+            stored = require_row(writer, image_id)
             if stored.sha256 != features.sha256:
                 raise other_bytes(image_id)
             if not stored.is_outdated:
                 return stored, stored
-            return stored, describe_row(writer, stored, features, now)
+            return stored, describe_row(writer, stored, features, now, stored.label)
 
     def set_label(self, image_id: str, label: str | None) -> StoredImage:
         """As in ``ImageStore``."""
@@ -131,7 +126,9 @@ class SqliteImageStore:
     def remove(self, image_id: str) -> StoredImage:
         """Remove this image. Returns the removed image. Raises ``NotFound``."""
         with self._write_transaction() as writer:
-            return delete_row(writer, image_id)
+            stored = require_row(writer, image_id)
+            delete_row(writer, stored)
+            return stored
 
     def find(self, image_id: str) -> StoredImage | None:
         """The image with this ID; ``None`` if there is none."""

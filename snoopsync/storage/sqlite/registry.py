@@ -18,6 +18,7 @@ from snoopsync.runtime.owned_directory import own_directory, require_own_files
 from snoopsync.runtime.sqlite import Failure
 from snoopsync.storage.hosting import (
     KEY_COLUMNS,
+    KEY_FIELDS,
     HostedCollection,
     Key,
     checked_label,
@@ -56,9 +57,6 @@ _STEPS = (
 
 #: With a margin: SQLite may open a temporary file too.
 _FILES_PER_COLLECTION = 9
-
-#: The columns of a ``Key``.
-_KEY = "public_key, collection_id, name, key.created_at, revoked_at, label, last_used_at"
 
 
 class SqliteHosting:
@@ -163,7 +161,7 @@ class SqliteHosting:
         """Return all keys, also revoked ones, oldest first."""
         with self._looking() as connection:
             rows = connection.execute(
-                f"SELECT {_KEY} FROM key"
+                f"SELECT {KEY_FIELDS} FROM key"
                 " JOIN collection ON id = collection_id ORDER BY key.created_at, public_key"
             ).fetchall()
         return [Key(*row) for row in rows]

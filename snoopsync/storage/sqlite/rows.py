@@ -10,15 +10,12 @@ from pathlib import Path
 from snoopsync.runtime.sqlite import transaction
 from snoopsync.storage.features import IMAGE_COLUMNS, SMALL_COLUMNS
 from snoopsync.storage.images import Position
-from snoopsync.storage.rows import ImageRow
+from snoopsync.storage.rows import FEATURES_OF_ROW, ImageRow, image_row
 from snoopsync.storage.sqlite import schema
 from snoopsync.storage.sqlite.image_rows import FEATURES_TABLES
 
-_FEATURES_COUNT = len(IMAGE_COLUMNS)
-
 _SELECT = (
-    f"SELECT image.moment, coalesce(mark, image.moment), id, label, {', '.join(IMAGE_COLUMNS)},"
-    f" {', '.join(SMALL_COLUMNS)}"
+    f"SELECT image.moment, coalesce(mark, image.moment), id, label, {FEATURES_OF_ROW}"
     f" FROM {FEATURES_TABLES} WHERE image.moment > ? ORDER BY image.moment LIMIT ?"
 )
 
@@ -54,14 +51,7 @@ class SqliteImageRows:
         with schema.translated(self._path):
             rows = self._connection.execute(_SELECT, (moment, count)).fetchall()
         return [
-            ImageRow(
-                moment,
-                mark,
-                image_id,
-                label,
-                tuple(values[:_FEATURES_COUNT]),
-                None if values[-1] is None else tuple(values[_FEATURES_COUNT:]),
-            )
+            image_row(moment, mark, image_id, label, values)
             for moment, mark, image_id, label, *values in rows
         ]
 

@@ -11,6 +11,7 @@ from contextlib import ExitStack, closing
 import psycopg
 import pytest
 
+from snoopsync.core.errors import Unavailable
 from snoopsync.decoding.features import FEED_VERSION
 from snoopsync.storage.images import ImageStore
 from snoopsync.storage.postgres import codes
@@ -100,6 +101,47 @@ def test_another_history_is_seen_after_tables_were_restored(
         connection.execute("DROP TABLE image")
         connection.execute("ALTER TABLE copy RENAME TO image")
     assert nodes[0].position().history == nodes[1].position().history != before
+
+
+def test_a_restored_backup_of_another_database_mixes_up_no_collections(
+    cluster: Cluster, url: str
+) -> None:
+    """There, the collections have other numbers, because they were created in another order."""
+    elsewhere = cluster.new_database()
+    with (
+        closing(PostgresHosting(url)) as hosting,
+        closing(PostgresHosting(elsewhere)) as other,
+    ):
+        keys = {name: hosting.add_key(name).public_key for name in ("one", "two")}
+        collections = hosting.collections()
+        stores = {each.name: hosting.images(each) for each in collections}
+        for each in reversed(collections):
+            other.insert_collection(each)
+            other.images(each).add(f"an image of {each.name}", features(1), 10)
+        other.insert_keys(hosting.all_keys())
+        dump = cluster.directory / "dump"
+        cluster.run("pg_dump", "--format=custom", f"--file={dump}", elsewhere)
+        how = ("--clean", "--if-exists", "--single-transaction")
+        cluster.run("pg_restore", *how, f"--dbname={url}", dump)
+        for name, store in stores.items():
+            assert hosting.collection_for(keys[name]) is not None  # as for each request
+            assert [each.image_id for each in store.page(None, 9)] == [f"an image of {name}"]
+
+
+def test_a_collection_that_is_gone_is_an_error_and_no_missing_image(
+    nodes: list[ImageStore], url: str
+) -> None:
+    """A client takes a missing image for one that it has deleted."""
+    nodes[0].add("a", features(1), 10)
+    with psycopg.connect(url) as connection:
+        connection.execute("TRUNCATE snoopsync.collection CASCADE")
+    for call in (
+        nodes[0].position,
+        lambda: nodes[0].add("b", features(2), 20),
+        lambda: nodes[0].remove("a"),
+    ):
+        with pytest.raises(Unavailable, match="no longer in the database"):
+            call()
 
 
 def test_codes_are_read_in_blocks_without_loss(

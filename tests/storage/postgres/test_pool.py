@@ -60,15 +60,30 @@ def test_the_pool_recovers_when_the_database_is_back(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.integration
+def test_after_one_request_has_waited_in_vain_others_do_not_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pool_module, "_WAIT_SECONDS", 0.5)
+    monkeypatch.setattr(pool_module, "_AWAY_SECONDS", 3600.0)
+    with running_cluster(fsync="off") as cluster, closing(Pool(cluster.new_database())) as pool:
+        cluster.stop()
+        assert not answers(pool)
+        waited = pool.statistics().failed
+        assert waited > 0
+        assert not answers(pool)
+        assert pool.statistics().failed == waited
+
+
+@pytest.mark.integration
 def test_a_promoted_standby_has_another_history() -> None:
     with running_cluster(fsync="off", wal_level="replica") as primary:
         url = primary.new_database()
         with closing(Pool(url)) as pool, pool.connection():
-            before = (pool.history, pool.history_began)
+            before = (pool.history.name, pool.history.began)
         with running_standby(primary) as standby:
             primary.kill()
             standby.promote()
             name = url.rpartition("/")[2]
             with closing(Pool(standby.url(name))) as pool, pool.connection():
-                assert pool.history != before[0]
-                assert pool.history_began > before[1]
+                assert pool.history.name != before[0]
+                assert pool.history.began > before[1]

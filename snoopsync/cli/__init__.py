@@ -16,6 +16,7 @@ Modules, in reading order:
 ``surplus``        proves which files can be removed
 ``named``          the images and files that an argument names
 ``group_view``     groups as text and as JSON
+``review``         ``review``
 ``init``           ``init``
 ``serve``          ``serve`` and ``keys``
 ``hiding``         takes a password out of the command line

@@ -8,6 +8,7 @@ Modules, in reading order:
 ===================  =========================================================================
 ``server``           listens, prints the address, opens the browser
 ``entry``            who may use the page: the token and the cookie
+``peer``             the user whose browser has opened a connection
 ``security``         what each request has to pass before any route sees it
 ``app``              pages and errors
 ``parts``            the parts, connected
@@ -25,6 +26,7 @@ Modules, in reading order:
 ``script``           marked files as a list of paths, or as a shell script
 ``pictures``         opens the pictures that the state knows
 ``thumbnails``       small versions of pictures, kept by content
+``content_cache``    keeps on disk what was made from pictures, within a limit
 ``details``          format, time and camera of the pictures of a group
 ``search``           have I got this one?
 ===================  =========================================================================

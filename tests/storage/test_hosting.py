@@ -44,6 +44,12 @@ def test_an_invalid_name_creates_nothing(hosting: Hosting, name: str) -> None:
     assert (hosting.all_keys(), hosting.collections()) == ([], [])
 
 
+def test_collections_are_in_the_order_of_the_bytes_of_their_names(hosting: Hosting) -> None:
+    for name in ("b", "Ä", "a", "B", "_"):
+        hosting.add_key(name)
+    assert [each.name for each in hosting.collections()] == ["B", "_", "a", "b", "Ä"]
+
+
 def test_another_process_sees_each_change_at_once(hosting: Hosting, engine: Engine) -> None:
     with closing(engine.open()) as other:
         key = other.add_key("shop")

@@ -12,6 +12,7 @@ Modules, in reading order:
 ``answers``     the IDs that the operations accept, and the dictionaries that they return
 ``extraction``  extracts the features of an image, in the decoders
 ``search``      finds the stored images that are similar to a picture
+``blocks``      searches for several pictures together
 ``changes``     what other owners added that is like the images of one owner
 ``pairing``     the rank and the kind of a pair of pictures, in either order
 ``scoring``     the codes of a search, and which near codes are matches

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import secrets
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -266,6 +266,12 @@ class EmbeddedCollection:
         if self._store.has_other_versions(FEED_VERSION):
             answer["partial"] = True
         return answer
+
+    def prepare_searches(self, image_ids: Iterable[str]) -> None:
+        """Search for what is near to these images together, for the searches by ID that follow."""
+        found = filter(None, map(self._store.find_described, image_ids))
+        current = [each.features for each in found if each.stored.version == FEED_VERSION]
+        self._similarity_search().prepare(current)
 
     def changes(self, since: int | None, owner: str) -> ChangesAnswer:
         """One page of what other owners added after the moment ``since`` (microseconds) that is

@@ -61,11 +61,13 @@ class SimilarImage:
 class _LastSearch:
     """What the last search found that depends on the bytes of the picture only. It is used again
     while the collection is unchanged, because thousands of copies may be searched for, one after
-    another. ``key``: what it depends on. ``same``: the first page of images that show the same
-    picture with other bytes. ``near``: the marks of near images with other bytes, the nearest
-    first."""
+    another. ``key``: what it depends on; ``sha256`` and ``position`` are parts of it. ``same``: the
+    first page of images that show the same picture with other bytes. ``near``: the marks of near
+    images with other bytes, the nearest first."""
 
     key: object = None
+    sha256: bytes = b""
+    position: Position | None = None
     copies: Copies | None = None
     same: list[StoredImage] | None = None
     near: Keys | None = None
@@ -205,12 +207,13 @@ class SimilaritySearch:
                 self.forget(gone)
             yield page, False
 
-    def _last_search(self, *asked: bytes | int | str) -> _LastSearch:
+    def _last_search(self, sha256: bytes, *asked: int | str) -> _LastSearch:
         """The last search, if it asked for the same, and nothing has changed since."""
-        key = (*asked, self._store.position())
+        position = self._store.position()
+        key = (sha256, *asked, position)
         with self._lock:
             if self._last.key != key:
-                self._last = _LastSearch(key)
+                self._last = _LastSearch(key, sha256, position)
             return self._last
 
     def _marks(self, asked: ComparablePicture, version: int) -> tuple[set[int], set[int]]:
@@ -270,6 +273,9 @@ class SimilaritySearch:
         """Search for the near codes of these pictures of this version together, which takes less
         time than one after another. Until the next call, searches for them use the result."""
         by_bytes = {each.sha256: ComparablePicture(each) for each in pictures}
+        last = self._last
+        if last.near is not None and last.position == self._store.position():
+            by_bytes.pop(last.sha256, None)  # copies of the last picture need no search
         asked = [each for each in by_bytes.values() if len(each.form_codes)]
         for each in asked:
             _ = each.queries  # computed without the lock

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -108,3 +108,18 @@ def test_images_that_are_missing_need_no_preparation(collection: EmbeddedCollect
     add(collection, "a")
     collection.prepare_searches(["unknown", "a"])
     assert searched(collection, ["a"])[0]["results"] == []
+
+
+def test_copies_of_the_last_picture_are_not_searched_for_again(
+    filled: EmbeddedCollection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+
+    def near_each(_index: _VersionIndex, pictures: Sequence[object]) -> list[Keys]:
+        sizes.append(len(pictures))
+        return []
+
+    searched(filled, ["copy"])
+    monkeypatch.setattr(_VersionIndex, "near_each", near_each)
+    filled.prepare_searches(["0", "copy"])
+    assert sizes == [0]

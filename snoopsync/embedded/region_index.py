@@ -46,10 +46,10 @@ class RegionIndex:
         self._marks = np.empty(0, np.int64)
         self._is_removed = np.empty(0, np.bool_)
         #: Codes in the order of their keys, the row of each one's image in ``_marks``, and where
-        #: the codes of each key begin.
+        #: the codes of each key begin: empty as long as no codes were sorted.
         self._codes = np.empty(0, np.uint64)
         self._rows = np.empty(0, np.int32)
-        self._starts = np.zeros(_KEYS + 1, np.int32)
+        self._starts = np.empty(0, np.int32)
         #: Codes that were added since, and their rows.
         self._new_codes: list[RegionCodes] = []
         self._new_rows: list[_Rows] = []
@@ -96,7 +96,8 @@ class RegionIndex:
             self._sort()
         forms = codes_of_forms(codes)
         queries = forms.ravel()
-        found = [self._lookup(queries, at) for at in range(0, len(queries), _AT_ONCE)]
+        at_once = range(0, len(queries), _AT_ONCE) if len(self._codes) else ()
+        found = [self._lookup(queries, at) for at in at_once]
         for new, rows in zip(self._new_codes, self._new_rows, strict=True):
             bits = np.bitwise_count(queries[:, np.newaxis] ^ new)
             numbers, places = np.nonzero(bits <= MAX_BITS)
@@ -138,7 +139,9 @@ class RegionIndex:
                 np.concatenate([self._codes, codes]), np.concatenate([self._rows, rows])
             )
             self._codes, self._rows = self._codes[:0], self._rows[:0]
-            self._starts[:] = 0
+            self._starts = np.empty(0, np.int32)
+        if not len(self._starts):
+            self._starts = np.zeros(_KEYS + 1, np.int32)
         keys = _keys_of(codes)
         order = _order_of(keys)
         places = self._starts[keys[order] + 1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -11,6 +12,7 @@ from snoopsync.decoding.features import CODE_BYTES, INDEXED_REGIONS
 from snoopsync.decoding.regions import from_bytes
 from snoopsync.embedded.hamming import Codes, joined
 from snoopsync.embedded.index import CodeIndex, Keys
+from snoopsync.embedded.pairing import ComparablePicture
 from snoopsync.embedded.region_index import RegionIndex
 from snoopsync.storage.images import ImageStore, Position, StoredCodes
 
@@ -54,15 +56,22 @@ class VersionIndex:
         if len(variants):
             hits.append(self._codes.search_variants(variants, radius))
         keys, _, distances = joined(hits)
-        marks: Keys = keys[np.argsort(distances, kind="stable")] >> 1
-        _, first = np.unique(marks, return_index=True)
-        nearest: Keys = marks[np.sort(first)]
-        return nearest
+        return _marks_of(keys[np.argsort(distances, kind="stable")])
+
+    def near_each(self, pictures: Sequence[ComparablePicture]) -> list[Keys]:
+        """As ``near`` for each of these pictures, in less time than one after another."""
+        return [_marks_of(keys) for keys in _near_keys(self._codes, pictures)]
 
     def sharing(self, regions: NDArray[np.uint64]) -> Keys:
         """The marks of the images that may share a part with the picture that has regions with
         these codes, the likeliest first."""
         return self._regions.search(regions, _MOST_SHARING)
+
+    def after(self) -> VersionIndex:
+        """An index for the codes that the store gets from now on."""
+        index = VersionIndex(self._version)
+        index._last_mark, index._followed = self._last_mark, self._followed
+        return index
 
     def remove(self, mark: int) -> None:
         """Remove the codes with this mark, if any."""
@@ -88,3 +97,37 @@ _Mark = TypeVar("_Mark", int, Keys)
 
 def _key(mark: _Mark, *, trimmed: bool) -> _Mark:
     return mark * 2 + trimmed
+
+
+def _marks_of(keys: Keys) -> Keys:
+    """The marks of these keys, each at its first position."""
+    marks = keys >> 1
+    _, first = np.unique(marks, return_index=True)
+    distinct: Keys = marks[np.sort(first)]
+    return distinct
+
+
+def _near_keys(codes: CodeIndex, pictures: Sequence[ComparablePicture]) -> list[Keys]:
+    """For each of these pictures: the keys of the codes that are near to its forms or variants, the
+    nearest first. A key may occur several times."""
+    if not pictures:
+        return []
+    radius = max(each.radius for each in pictures)
+    forms = [each.form_codes for each in pictures]
+    of_query = np.repeat(np.arange(len(pictures)), [len(each) for each in forms])
+    keys, queries, distances = codes.search(np.concatenate(forms), radius)
+    hits = [(keys, of_query[queries], distances)]
+    deep = [number for number, each in enumerate(pictures) if len(each.queries.variants)]
+    if deep:
+        variants = [pictures[number].queries.variants for number in deep]
+        keys, queries, distances = codes.search_variants(
+            np.concatenate(variants), radius, len(deep)
+        )
+        hits.append((keys, np.array(deep)[queries // len(variants[0])], distances))
+    keys, of_picture, distances = joined(hits)
+    order = np.argsort(distances, kind="stable")
+    found = []
+    for number, picture in enumerate(pictures):
+        near = order[of_picture[order] == number]
+        found.append(keys[near[distances[near] <= picture.radius]])
+    return found

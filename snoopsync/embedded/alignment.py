@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -235,7 +235,7 @@ def _refined(
     lines, columns = ours.shape
     across = (np.arange(columns) + 0.5) / columns - 0.5
     down = (np.arange(lines) + 0.5) / lines - 0.5
-    slope_y, slope_x = np.gradient(theirs)
+    slope_y, slope_x = _slopes(theirs)
     slope_x, slope_y = slope_x * columns, slope_y * lines  # for each width and height of the part
     growth_x, growth_y = slope_x * across, slope_y * down[:, np.newaxis]
     growths = [growth_x + growth_y] if is_uniform else [growth_x, growth_y]
@@ -294,7 +294,7 @@ def _agreeing(ours: Luma, theirs: Luma, alignment: Alignment) -> SharedPart | No
         np.linspace(0, size, min(_BLOCKS, size // 2) + 1).round().astype(np.int64)
         for size in ours.shape
     )
-    (one_y, one_x), (other_y, other_x) = np.gradient(ours), np.gradient(theirs)
+    one_y, one_x, other_y, other_x = _slopes(ours) + _slopes(theirs)
     common = _sums(one_y * other_y + one_x * other_x, lines, columns)
     one = _sums(one_y**2 + one_x**2, lines, columns)
     other = _sums(other_y**2 + other_x**2, lines, columns)
@@ -317,7 +317,13 @@ def _agreeing(ours: Luma, theirs: Luma, alignment: Alignment) -> SharedPart | No
     return SharedPart(ours[top:bottom, start:end], theirs[top:bottom, start:end], box, alignment)
 
 
-def _sums(plane: NDArray[Any], lines: NDArray[np.int64], columns: NDArray[np.int64]) -> Luma:
+def _slopes(plane: Luma) -> tuple[Luma, Luma]:
+    """The slopes along the columns and along the lines, for each pixel."""
+    down, across = (np.asarray(each, np.float64) for each in np.gradient(plane))
+    return down, across
+
+
+def _sums(plane: Luma, lines: NDArray[np.int64], columns: NDArray[np.int64]) -> Luma:
     """The sum of each block between these lines and columns."""
     sums: Luma = np.add.reduceat(np.add.reduceat(plane, lines[:-1], 0), columns[:-1], 1)
     return sums

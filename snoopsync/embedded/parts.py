@@ -59,6 +59,8 @@ def score_parts(
 ) -> Score | None:
     """How similar the parts are that two pictures share; ``None`` if they share none. The pictures
     must be in an order that does not depend on which one is searched for."""
+    if not (is_photographic(ours) or is_photographic(theirs)):
+        return None
     matches = region_matches(our_regions, their_regions)
     if not len(matches.bits):
         return None

@@ -72,13 +72,13 @@ class RegionIndex:
         marks, codes = marks[has_codes], codes[has_codes]
         if not len(marks):
             return
-        rows: _Rows = np.arange(len(self._marks), len(self._marks) + len(marks), dtype=np.int32)
-        row_of_codes: _Rows = rows.repeat(INDEXED_REGIONS)[codes.ravel() != 0]
+        rows = np.arange(len(self._marks), len(self._marks) + len(marks), dtype=np.int32)
+        rows_of_codes: _Rows = rows.repeat(INDEXED_REGIONS)[codes.ravel() != 0]
         codes = codes[codes != 0]
         self._marks = np.concatenate([self._marks, marks])
         self._is_removed = np.concatenate([self._is_removed, np.zeros(len(marks), np.bool_)])
         self._new_codes.append(codes)
-        self._new_rows.append(row_of_codes)
+        self._new_rows.append(rows_of_codes)
         self._new += len(codes)
 
     def remove(self, mark: int) -> None:
@@ -104,14 +104,14 @@ class RegionIndex:
             found.append((numbers, rows[places], bits[numbers, places]))
         numbers, rows, bits = (np.concatenate(each) for each in zip(*found, strict=True))
         is_present = ~self._is_removed[rows]
-        rows, evidence = _evidence_of_rows(
+        found_rows, evidence = _evidence_of_rows(
             rows[is_present].astype(np.int64),
             numbers[is_present] // len(codes),
             numbers[is_present] % len(codes),
             bits[is_present].astype(np.int64),
         )
-        best = np.lexsort((rows, -evidence))[:most]
-        return self._marks[rows[best]]
+        best = np.lexsort((found_rows, -evidence))[:most]
+        return self._marks[found_rows[best]]
 
     def _lookup(
         self, queries: RegionCodes, first: int

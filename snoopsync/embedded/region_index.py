@@ -31,6 +31,9 @@ _MAX_INVERTED = 2
 #: So many new codes are compared one by one. If there are more, they are sorted.
 _MOST_UNSORTED = 8_192
 
+#: So many new codes are sorted at once. This limits the memory of a start.
+_MOST_SORTED = 1 << 20
+
 #: How many codes are looked up at once. This limits the memory of a search.
 _AT_ONCE = 32
 
@@ -80,6 +83,8 @@ class RegionIndex:
         self._new_codes.append(codes)
         self._new_rows.append(rows_of_codes)
         self._new += len(codes)
+        if self._new > _MOST_SORTED:
+            self._sort()
 
     def remove(self, mark: int) -> None:
         """Remove the codes of the image with this mark, if any."""
@@ -87,13 +92,20 @@ class RegionIndex:
         if row < len(self._marks) and self._marks[row] == mark:
             self._is_removed[row] = True
 
+    def prepare(self) -> None:
+        """Sort the new codes if there are many, so that the next search does not have to."""
+        if self._new > _MOST_UNSORTED:
+            self._sort()
+        elif len(self._new_codes) > 1:
+            self._new_codes = [np.concatenate(self._new_codes)]
+            self._new_rows = [np.concatenate(self._new_rows)]
+
     def search(self, codes: RegionCodes, most: int) -> Marks:
         """The marks of at most ``most`` images that may share a part with the picture that has
         these regions, those with the most evidence first."""
         if not len(codes) or not len(self):
             return np.empty(0, np.int64)
-        if self._new > _MOST_UNSORTED:
-            self._sort()
+        self.prepare()
         forms = codes_of_forms(codes)
         queries = forms.ravel()
         at_once = range(0, len(queries), _AT_ONCE) if len(self._codes) else ()

@@ -47,6 +47,7 @@ class VersionIndex:
         for stored in store.codes_after(self._last_mark, self._version):
             self._add(stored)
             self._last_mark = stored.last_mark
+        self._regions.prepare()
         self._followed = position
 
     def near(self, forms: Codes, variants: Codes, radius: int) -> Keys:

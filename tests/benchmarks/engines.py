@@ -78,13 +78,25 @@ def contenders(filled: Path | None = None) -> Iterator[Contender]:
         print("findimagedupes is not installed and left out")
 
 
+#: For each hash of imagehash: its method, its side in bits, limits to measure, the usual one.
+HASHES: dict[str, tuple[str, int, tuple[int, ...], int]] = {
+    "pHash-64": ("phash", 8, (3, 10), 10),
+    "dHash-64": ("dhash", 8, (1, 10), 10),
+    "pHash-256": ("phash", 16, (40, 69), 40),
+    "dHash-256": ("dhash", 16, (14, 40), 40),
+}
+
+
+def hash_digests() -> dict[str, Callable[[bytes], NDArray[np.uint8]]]:
+    """For each hash of imagehash, what makes it of a file."""
+    return {
+        name: partial(_digest, method=method, side=side)
+        for name, (method, side, _, _) in HASHES.items()
+    }
+
+
 def _hash_contenders() -> Iterator[Contender]:
-    for name, method, side, limits, usual in (
-        ("pHash-64", "phash", 8, (3, 10), 10),
-        ("dHash-64", "dhash", 8, (1, 10), 10),
-        ("pHash-256", "phash", 16, (40, 69), 40),
-        ("dHash-256", "dhash", 16, (14, 40), 40),
-    ):
+    for name, (method, side, limits, usual) in HASHES.items():
         digest = partial(_digest, method=method, side=side)
         opened = partial(_open_hashes, digest=digest, max_bits=max(limits))
         yield Contender(name, limits, usual, opened)

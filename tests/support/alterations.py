@@ -16,6 +16,7 @@ from PIL import ExifTags, Image, ImageEnhance, ImageFilter, ImageOps
 from tests.support import hard_alterations as hard
 from tests.support.lettering import bar_of_text, draw_logo, draw_outlined, draw_watermark
 from tests.support.pictures import encode
+from tests.support.wide_gamut import as_wide_gamut
 
 #: Makes another picture of a picture, with random numbers for this alteration of this picture.
 Change = Callable[[Image.Image, random.Random], Image.Image]
@@ -325,6 +326,10 @@ def _hard_ones() -> Iterator[Alteration]:
     for percent in (20, 30):
         crop = partial(hard.cropped_area, share=1 - (1 - percent / 100) ** 2)
         yield _make(f"crop {percent} % of both sides", "cropped anywhere", "cropped", crop)
+    for percent in (15, 30):
+        crop = partial(hard.cropped_to_other_ratio, share=percent / 100)
+        name = f"crop {percent} % of the area, other ratio"
+        yield _make(name, "cropped anywhere", "cropped", crop)
     turned = "cropped rotated mirrored"
     yield _make("crop 10 %, turned", "cropped and turned", turned, hard.cropped_and_turned)
     yield _make("screenshot of a phone", "on a screen", "bordered cropped", hard.screenshot)
@@ -344,3 +349,4 @@ def _hard_ones() -> Iterator[Alteration]:
         yield _make(f"print, scanned at {name}", "scanned", kinds, scan)
     grey = "recoloured reencoded"
     yield _make("grey with 16 bits", "other depths", grey, save=hard.as_16_bit_grey)
+    yield _make("Adobe RGB with its profile", "other depths", "reencoded", save=as_wide_gamut)

@@ -35,6 +35,17 @@ def cropped_area(picture: Image.Image, dice: random.Random, share: float) -> Ima
     return picture.crop((left, top, left + width, top + height))
 
 
+def cropped_to_other_ratio(picture: Image.Image, dice: random.Random, share: float) -> Image.Image:
+    """Remove this share of the area from the width or from the height, at any position."""
+    width, height = picture.size
+    if dice.random() < 0.5:
+        width = round(width * (1 - share))
+    else:
+        height = round(height * (1 - share))
+    left, top = dice.randint(0, picture.width - width), dice.randint(0, picture.height - height)
+    return picture.crop((left, top, left + width, top + height))
+
+
 def cropped_and_turned(picture: Image.Image, dice: random.Random) -> Image.Image:
     """Remove a tenth of the width and of the height, and turn or mirror the rest."""
     return cropped_area(picture, dice, 1 - 0.9**2).transpose(dice.choice(_TURNS))

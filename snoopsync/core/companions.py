@@ -96,6 +96,9 @@ _EDIT_WORDS = tuple(
     )
 )
 
+#: What iCloud adds to the name of a video, and darktable to that of a second version.
+_COMPANION_END = re.compile(rb"(?<=[^_])(_HEVC|_\d\d)\Z")
+
 _NUMBERED = re.compile(rb"(?s)(.+)(\(\d+\))")
 _TAKEOUT_JSON = re.compile(rb"(?si)(.+?)(\(\d+\))?\.json")
 _TAKEOUT_ENDING = b".supplemental-metadata"
@@ -132,14 +135,21 @@ def are_format_folders(directory: bytes, other: bytes) -> bool:
     return any(word in _FORMAT_WORDS for name in names for word in _WORD.findall(name))
 
 
-def companion_prefixes(name: bytes) -> tuple[bytes, ...]:
-    """What the names of all companions of the picture with this name begin with."""
-    stem, _suffix = split_suffix(name)
-    stem, _number = _split_number(stem)
-    stem = _without_edit_word(stem) or stem
-    if iphone := _IPHONE_STEM.fullmatch(stem):
-        return tuple(b"IMG_" + letter + iphone[2] for letter in (b"", b"E", b"O"))
-    return (_cut(stem),)
+def companion_key(name: bytes) -> bytes:
+    """A text that the names of a picture and of all its companions have in common. Names of other
+    pictures may have it too."""
+    key = name.split(b".", 1)[0]
+    while (shorter := _shortened(key)) != key:
+        key = shorter
+    return _cut(key)
+
+
+def _shortened(key: bytes) -> bytes:
+    """The key without one of the marks by which names of companions differ."""
+    if iphone := _IPHONE_STEM.fullmatch(key):
+        return b"IMG_" + iphone[2]
+    key, _number = _split_number(key)
+    return _COMPANION_END.sub(b"", _without_edit_word(key) or key)
 
 
 def split_suffix(name: bytes) -> tuple[bytes, bytes]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from snoopsync.core.companions import (
     CompanionRole,
     are_format_folders,
-    companion_prefixes,
+    companion_key,
     companion_role,
 )
 from snoopsync.core.model import RelPath
@@ -131,10 +131,15 @@ def test_a_file_of_another_folder_is_no_companion() -> None:
 
 
 @pytest.mark.parametrize(("path", "other", "_role"), PAIRS)
-def test_the_name_of_a_companion_begins_with_one_of_the_prefixes(
+def test_a_picture_and_its_companions_have_one_key(
     path: str, other: str, _role: CompanionRole
 ) -> None:
-    assert rel_path(other).name.startswith(companion_prefixes(rel_path(path).name))
+    assert companion_key(rel_path(path).name) == companion_key(rel_path(other).name)
+
+
+def test_pictures_of_a_camera_have_keys_of_their_own() -> None:
+    names = [b"IMG_%04d.JPG" % number for number in range(2000)]
+    assert len(set(map(companion_key, names))) == len(names)
 
 
 @given(
@@ -147,8 +152,7 @@ def test_of_two_pictures_each_has_the_opposite_role(stem: str, other_stem: str) 
     role = companion_role(one, other)
     assert companion_role(other, one) is (None if role is None else opposite[role])
     if role is not None:
-        assert other.name.startswith(companion_prefixes(one.name))
-        assert one.name.startswith(companion_prefixes(other.name))
+        assert companion_key(one.name) == companion_key(other.name)
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,8 @@ duplicates:
   max_rank: 50
   # snoopsync appends each alert to this file as a line of JSON.
   #log: ~/.local/state/snoopsync/duplicates.jsonl
+  # Recognise files that belong to a picture by their names: RAW files, videos, edits, sidecars.
+  companions: true
 
 # The state file. The default is in the state directory of the user, and in /var/lib/snoopsync for
 # the system service.

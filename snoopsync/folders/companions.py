@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from snoopsync.config.settings import Config
 from snoopsync.core.companions import (
     CompanionRole,
     are_format_folders,
@@ -39,6 +40,12 @@ class _Directory:
     files: dict[bytes, list[bytes]] = field(default_factory=dict)
     directories: list[bytes] = field(default_factory=list)
     entries: int = 0
+
+
+def companion_finder(config: Config) -> CompanionFinder:
+    """A finder for the configured folders. It finds nothing with ``duplicates.companions: false``."""
+    folders = config.folders if config.duplicates.companions else ()
+    return CompanionFinder({each.name: os.fsencode(each.path) for each in folders})
 
 
 class CompanionFinder:

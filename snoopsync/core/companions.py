@@ -38,6 +38,7 @@ import unicodedata
 from enum import StrEnum
 
 from snoopsync.core.model import RelPath
+from snoopsync.core.selection import SUPPORTED_SUFFIXES, UNSUPPORTED_SUFFIXES
 
 
 class CompanionRole(StrEnum):
@@ -66,7 +67,9 @@ _RENDERED_SUFFIXES = frozenset(
     b".jpg .jpeg .jpe .jfif .png .webp .tif .tiff .heic .heif .hif .avif .jxl .psd .psb".split()
 )
 
-_PICTURE_SUFFIXES = RAW_SUFFIXES | _RENDERED_SUFFIXES
+_PICTURE_SUFFIXES = (
+    RAW_SUFFIXES | _RENDERED_SUFFIXES | UNSUPPORTED_SUFFIXES | frozenset(SUPPORTED_SUFFIXES)
+)
 
 #: The stills of Live Photos and of motion photos.
 _STILL_SUFFIXES = frozenset(b".jpg .jpeg .heic .heif".split())
@@ -114,7 +117,7 @@ _WORD = re.compile(rb"[A-Za-z0-9]+")
 
 def companion_role(path: RelPath, other: RelPath) -> CompanionRole | None:
     """What the file at ``other`` is for the picture at ``path``; ``None`` if it does not belong to
-    it.
+    it. A video at ``path`` has sidecars only.
 
     Both are in one directory, or, for RAW and rendered picture, in sibling directories. Cameras
     count file names from the beginning again, so in sibling directories the name alone proves
@@ -160,7 +163,10 @@ def split_suffix(name: bytes) -> tuple[bytes, bytes]:
 
 def _role_of_name(name: bytes, other: bytes) -> CompanionRole | None:
     """The role of a file in the picture's own directory."""
-    if split_suffix(name)[1] not in _PICTURE_SUFFIXES:
+    suffix = split_suffix(name)[1]
+    if suffix in _VIDEO_SUFFIXES:
+        return CompanionRole.SIDECAR if _is_sidecar_of(other, name) else None
+    if suffix not in _PICTURE_SUFFIXES:
         return None
     if other == name + b"_original":
         return CompanionRole.ORIGINAL

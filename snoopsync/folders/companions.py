@@ -43,7 +43,8 @@ class _Directory:
 
 
 def companion_finder(config: Config) -> CompanionFinder:
-    """A finder for the configured folders. It finds nothing with ``duplicates.companions: false``."""
+    """A finder for the configured folders. With ``duplicates.companions: false`` it finds
+    nothing."""
     folders = config.folders if config.duplicates.companions else ()
     return CompanionFinder({each.name: os.fsencode(each.path) for each in folders})
 

@@ -88,7 +88,9 @@ metrics: {listen: "[::1]:8080"}
     )
     assert config.folders == (photos,)
     assert config.sync == SyncConfig(0.05, 0.0, 86400.0, 64, HoldPolicy(3, 100))
-    assert config.duplicates == DuplicatesConfig(False, 0, home.path / "alerts.jsonl", companions=False)
+    assert config.duplicates == DuplicatesConfig(
+        False, 0, home.path / "alerts.jsonl", companions=False
+    )
     assert config.state == home.path / "state/x.sqlite3"
     log_file = Path("/var/log/snoopsync.log")
     assert config.log == LogConfig(LogLevel.DEBUG, LogFormat.JOURNAL, log_file)

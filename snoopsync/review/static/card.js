@@ -85,6 +85,7 @@ function stateWords(group) {
   const marked = group.images.filter((each) => each.is_marked).length;
   if (group.state === "open" && marked) return `${count(marked, "file")} marked, others to decide`;
   if (group.picked && group.picked !== group.keep) return "You picked the one to keep";
+  if (group.series) return "A series: shots taken seconds apart";
   if (group.keep) return `Keep the first: ${reasonWords(group.reason) ?? group.reason_words}`;
   return "Nothing favours one of them";
 }

@@ -201,17 +201,20 @@ function isOffered(decision, state) {
   return decision === "restore" && state !== "gone";
 }
 
+const SERIES_WORDS = "These pictures are a series: shots of one scene, taken seconds apart. Each may be worth keeping.";
+
 /** Returns the sentences that say which one to keep, why, and what the decision does. */
 function adviceFor(group, kept) {
   if (group.state === "dismissed") return ["You decided that these pictures are not duplicates."];
   if (group.state === "gone") return ["There is nothing to decide: a file of this group is gone."];
   if (group.state === "marked") return ["The files that are not to be kept are on the marked list."];
   const words = [];
-  if (!kept) words.push("Nothing favours one of them. Pick the one to keep: press its number, or “keep” on it.");
-  else if (group.picked && group.picked !== group.keep) words.push("You picked ", make("b", {}, nameOf(kept)), ". ");
+  if (group.series) words.push(SERIES_WORDS);
+  if (!kept && group.series) words.push(" To keep only one, pick it: press its number, or “keep” on it.");
+  else if (!kept) words.push("Nothing favours one of them. Pick the one to keep: press its number, or “keep” on it.");
+  else if (group.picked && (group.series || group.picked !== group.keep)) words.push(" You picked ", make("b", {}, nameOf(kept)), ". ");
   else words.push("Keep ", make("b", {}, nameOf(kept)), `: ${reasonWords(group.reason) ?? group.reason_words ?? "you decide"}. `);
   if (kept) words.push(`${count(countMarked(group, kept.image_id), "other file")} will be marked.`);
   if (group.chain) words.push(make("span", { className: "warning" }, " This is a chain: some pictures are only like another one, not like the one to keep."));
-  if (group.series) words.push(make("span", { className: "warning" }, " These may be a series of similar shots."));
   return words;
 }

@@ -27,8 +27,11 @@ export function countMarked(group, keep) {
   return group.images.filter(isMarked).length + Math.max(0, unseen);
 }
 
-/** Returns which image is to be kept: the person's choice, or the suggestion, or null. */
-export const keptOf = (group) => group.picked ?? group.keep;
+/**
+ * Returns which image is to be kept: the person's choice, or the suggestion, or null. The shots of a
+ * series are different pictures: none is suggested.
+ */
+export const keptOf = (group) => group.picked ?? (group.series ? null : group.keep);
 
 /** Decides for one group. Its version stands for the members that the person saw. */
 export function decide(decision, group) {

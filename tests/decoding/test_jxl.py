@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import builtins
 import io
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -104,13 +104,6 @@ def test_boxes_of_odd_lengths_are_refused(length: bytes) -> None:
 
 def test_without_the_plug_in_the_refusal_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     content = encoded()
-    real = builtins.__import__
-
-    def without_plug_in(name: str, *args: Any, **keys: Any) -> Any:
-        if name == "pillow_jxl":
-            raise ImportError
-        return real(name, *args, **keys)
-
-    monkeypatch.setattr(builtins, "__import__", without_plug_in)
+    monkeypatch.setitem(sys.modules, "pillow_jxl", None)
     with pytest.raises(Refused, match=r"pip install 'snoopsync\[jxl\]'"):
         extract(content)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import builtins
 import io
-from typing import Any
+import sys
 
 import pytest
 from PIL import Image
@@ -153,14 +152,7 @@ def test_the_metadata_of_a_cr3_is_read_from_its_boxes() -> None:
 
 
 def test_without_rawpy_the_refusal_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-
-    def without_rawpy(name: str, *args: Any, **keys: Any) -> Any:
-        if name == "rawpy":
-            raise ImportError
-        return real(name, *args, **keys)
-
-    monkeypatch.setattr(builtins, "__import__", without_rawpy)
+    monkeypatch.setitem(sys.modules, "rawpy", None)
     with pytest.raises(Refused, match=r"pip install 'snoopsync\[raw\]'"):
         extract(dng(preview_jpeg()))
 

@@ -22,6 +22,9 @@ Modules, in reading order:
 ``jpeg``       the structure of a JPEG
 ``png``        the structure of a PNG
 ``tiff``       corrects what Pillow decodes wrongly in a TIFF
+``raw``        the preview in a camera RAW
+``jxl``        JPEG XL
+``psd``        the merged picture of a PSD or PSB
 ``frames``     animations and pictures of several pages
 ``pixels``     converts all kinds of pixels to 8 bits
 ``border``     finds uniform borders

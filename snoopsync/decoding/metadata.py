@@ -20,7 +20,7 @@ def metadata_of(content: io.BytesIO) -> Metadata:
     """The metadata of the picture in ``content``, which is at its start. Raises ``Refused`` as
     ``features_of`` does."""
     with no_warnings, refusing():
-        image, _ = open_picture(content)
+        image = open_picture(content).image
         kind = "JPEG" if image.format == "MPO" else str(image.format)
         try:
             exif = image.getexif()

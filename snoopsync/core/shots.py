@@ -46,6 +46,24 @@ class Relation(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Distinctions:
+    """Which relations the configuration distinguishes from duplicates."""
+
+    companions: bool = True
+    series: bool = True
+
+    @property
+    def relations(self) -> frozenset[Relation]:
+        """The relations that are distinguished."""
+        chosen = {Relation.COMPANION: self.companions, Relation.SERIES: self.series}
+        return frozenset(relation for relation, is_chosen in chosen.items() if is_chosen)
+
+    def counts_as(self, relation: Relation) -> Relation:
+        """What a pair with this relation counts as."""
+        return relation if relation in self.relations else Relation.DUPLICATE
+
+
+@dataclass(frozen=True, slots=True)
 class Shot:
     """What a camera wrote about a shot. ``taken_at``: in the camera's time zone, in whole seconds;
     ``fraction``: the decimal digits of the second. A value that the file lacks is empty or

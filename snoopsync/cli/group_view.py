@@ -55,11 +55,13 @@ def _print_block(console: Console, group: Group, links: FileLinks, now: float) -
     if group.waste_bytes:
         at_least = "" if group.keep is not None else "at least "
         facts.append(f"{at_least}{decimal(group.waste_bytes)} can be freed")
-    if group.is_open:
+    if group.series:
+        facts.insert(0, "a series")
+    if group.open_pairs:
         facts.append(f"found {ago(group.found_at, now)}")
     else:
         facts.append("not open")
-    if group.chain:
+    if group.chain and not group.series:
         facts.append("a chain: some are only like a neighbour")
     if group.keep is None and group.is_open:
         facts.append("nothing favours one of them")
@@ -117,8 +119,7 @@ def group_json(group: Group, finder: CompanionFinder) -> dict[str, Any]:
         "keep": None if group.keep is None else group.keep.image_id,
         "reason": None if group.keep is None else group.keep.reason,
         "chain": group.chain,
-        # Bursts are not recognised yet.
-        "series": False,
+        "series": group.series,
         "open_pairs": group.open_pairs,
         "found_at": iso(group.found_at),
     }

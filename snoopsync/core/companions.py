@@ -132,6 +132,15 @@ def companion_role(path: RelPath, other: RelPath) -> CompanionRole | None:
     return None
 
 
+def are_companions(path: RelPath, other: RelPath) -> bool:
+    """Returns whether the names alone say that one of two pictures belongs to the other."""
+    if path.directory != other.directory and not are_format_folders(
+        path.directory, other.directory
+    ):
+        return False
+    return bool(companion_role(path, other) or companion_role(other, path))
+
+
 def are_format_folders(directory: bytes, other: bytes) -> bool:
     """Returns whether one of two sibling directories is named after a format, such as ``RAW``."""
     names = (each.rpartition(b"/")[2].lower() for each in (directory, other))

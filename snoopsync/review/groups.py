@@ -253,12 +253,12 @@ def _affected(
     members: list[list[Any]] = group["members"]
     if choice is not Choice.KEEP:
         return members, None
+    if group["series"]:
+        return [], _SERIES
     if group["keep"] is None:
         return [], _NO_KEEP
     if group["chain"]:
         return [], _CHAIN
-    if group["series"]:
-        return [], _SERIES
     wanted_kind, most = filters["kind"], filters["max_rank"]
     affected = [
         member

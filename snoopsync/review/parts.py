@@ -47,7 +47,7 @@ class Parts:
         self.has_trash = has_trash
         self.pages = Pages(has_trash=has_trash)
         self.presence = Presence(source)
-        self.decider = Decider(source, marks)
+        self.decider = Decider(source, marks, has_companions=config.duplicates.companions)
         self.groups = GroupLists(source, marks, self.decider, self.presence)
         self.marked = MarkedFiles(source, marks, self.presence, self.new_finder)
         self.removal = Removal(source, marks, self.marked, home_trash(), self.new_finder)

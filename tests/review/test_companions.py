@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from snoopsync.review import trash
-from tests.review.browser.archive import Archive
+from tests.review.browser.archive import Archive, picture_of
 from tests.support.page_client import PageClient
 from tests.support.pictures import encode, photo
 from tests.support.process import Installation, until
@@ -164,6 +164,25 @@ def test_the_kept_picture_never_goes_as_a_companion(tmp_path: Path) -> None:
         client.decide("keep", groups, groups[0]["keep"])
         client.post("/api/marked/trash")
     assert len(files(archive)) == 1
+
+
+def test_a_decision_to_keep_a_picture_does_not_mark_those_that_belong_to_it(
+    tmp_path: Path,
+) -> None:
+    archive = Archive(Installation(tmp_path))
+    original = archive.original("IMG_1234.JPG", 1)
+    archive.write("IMG_E1234.JPG", encode(picture_of(1, 640), quality=60), age_days=1)
+    archive.smaller("small.jpg", 1)
+    archive.copy("copy.jpg", original)
+    archive.resync()
+    with reviewing(archive.installation) as page:
+        client = PageClient(page)
+        groups = client.groups()
+        assert len(groups[0]["images"]) == 4
+        [image] = [image for image in groups[0]["images"] if image["path"] == "IMG_1234.JPG"]
+        client.decide("keep", groups, image["image_id"])
+        assert set(client.marked()) == {"small.jpg", "copy.jpg"}
+        assert client.groups() == [], "nothing is left to decide"
 
 
 def test_a_second_name_of_the_same_file_proves_nothing(

@@ -4,7 +4,7 @@ import { MOST_KEYS, ordered, thumbnail } from "./card.js";
 import { countMarked, keptOf } from "./decide.js";
 import { differences } from "./differences.js";
 import { byId, make } from "./dom.js";
-import { bytes, count, nameOf, pixels, reasonWords, relation } from "./format.js";
+import { count, nameOf, pixels, reasonWords, relation, wasteWords } from "./format.js";
 import { preload } from "./pane.js";
 import { Stage } from "./stage.js";
 
@@ -39,7 +39,7 @@ export class CompareView {
     [this.left, this.right] = this.placesOf(shown);
     this.root.hidden = false;
     this.root.dataset.state = group.state;
-    byId("compare-title").textContent = `${count(group.image_count ?? this.images.length, "picture")}, ${bytes(group.waste_bytes)} can be freed`;
+    byId("compare-title").textContent = `${count(group.image_count ?? this.images.length, "picture")}, ${wasteWords(group)}`;
     byId("compare-summary").textContent = words;
     this.update(isSame);
     if (!isSame) byId("compare-title").focus({ preventScroll: true });

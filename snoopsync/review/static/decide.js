@@ -23,7 +23,11 @@ function tell(type, detail) {
 export function countMarked(group, keep) {
   // A page of the list has a few images of each group. The others are taken for files here.
   const unseen = (group.image_count ?? 0) - group.images.length;
-  const isMarked = (each) => each.image_id !== keep && each.path !== null && !each.is_gone;
+  // The files that belong to the one to keep stay with it.
+  const companions = group.images.find((each) => each.image_id === keep)?.companions ?? [];
+  const stays = new Set(companions.map(({ path }) => path));
+  const isMarked = (each) =>
+    each.image_id !== keep && each.path !== null && !each.is_gone && !stays.has(`${each.folder}/${each.path}`);
   return group.images.filter(isMarked).length + Math.max(0, unseen);
 }
 

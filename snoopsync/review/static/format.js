@@ -44,6 +44,9 @@ export const reasonWords = (reason) => REASONS[reason] ?? reason?.replaceAll("-"
 /** Returns a companion in words: "IMG_1.CR2 (RAW file)". */
 export const companionWords = ({ name, role }) => `${name} (${ROLES[role] ?? role})`;
 
+/** Returns how much of a group can be freed; of a series, nothing. */
+export const wasteWords = (group) => (group.series ? "a series" : `${bytes(group.waste_bytes)} can be freed`);
+
 /** Returns "1 picture" or "2 pictures". */
 export function count(number, word, plural = `${word}s`) {
   return `${number.toLocaleString("en")} ${number === 1 ? word : plural}`;

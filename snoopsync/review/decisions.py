@@ -244,7 +244,7 @@ class Decider:
 
     def _paths(self, image_ids: Sequence[str]) -> dict[str, RelPath]:
         """Where the files of these images are, by ID."""
-        paths = {}
+        paths: dict[str, RelPath] = {}
         for start in range(0, len(image_ids), IMAGES_PER_REQUEST):
             ids = image_ids[start : start + IMAGES_PER_REQUEST]
             images = self._source.ask({"command": "images", "ids": ids})["images"]

@@ -57,7 +57,7 @@ def test_groups_have_the_one_to_keep_first_and_the_largest_waste_leads(home: Ins
 
 
 def test_each_image_has_its_companions_unless_they_are_switched_off(home: Installation) -> None:
-    for name in ("x.cr2", "x2.jpg.xmp", "other.cr2"):
+    for name in ("x.mov", "x2.jpg.xmp", "other.mov"):
         (home.pictures / name).write_bytes(b"settings")
     home.ok("resync")
 
@@ -69,7 +69,7 @@ def test_each_image_has_its_companions_unless_they_are_switched_off(home: Instal
             if image["companions"]
         }
 
-    assert companions() == {"x.jpg": ["x.cr2"], "x2.jpg": ["x2.jpg.xmp"]}
+    assert companions() == {"x.jpg": ["x.mov"], "x2.jpg": ["x2.jpg.xmp"]}
     home.configure("duplicates: {companions: false}\n")
     assert companions() == {}
 

@@ -12,7 +12,6 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from PIL import ExifTags, Image
 from PIL.TiffImagePlugin import IFDRational
 
 from snoopsync.core.errors import Refused
@@ -23,19 +22,20 @@ from snoopsync.decoding.metadata import shot_of
 from snoopsync.decoding.samples import samples
 from snoopsync.decoding.shots import pack_shot, unpack_shot
 from snoopsync.decoding.source import read_picture
+from tests.support.camera import camera_exif
 from tests.support.pictures import encode, photo
 
 NOON = datetime(2024, 5, 1, 12, 30, 15)  # noqa: DTZ001 - cameras write no zone
 SHOT = Shot("Canon", "Canon EOS R5", "0123", NOON, "25", "ab12", 0.004, -1.0)
 
-_MAIN: dict[int, Any] = {ExifTags.Base.Make: "Canon", ExifTags.Base.Model: "Canon EOS R5"}
-_PHOTOGRAPH: dict[int, Any] = {
-    ExifTags.Base.DateTimeOriginal: "2024:05:01 12:30:15",
-    ExifTags.Base.SubsecTimeOriginal: "25",
-    ExifTags.Base.BodySerialNumber: "0123",
-    ExifTags.Base.ImageUniqueID: "ab12",
-    ExifTags.Base.ExposureTime: IFDRational(1, 250),
-    ExifTags.Base.ExposureBiasValue: IFDRational(-1, 1),
+#: The metadata of ``SHOT``.
+TAGS: dict[str, Any] = {
+    "DateTimeOriginal": "2024:05:01 12:30:15",
+    "SubsecTimeOriginal": "25",
+    "BodySerialNumber": "0123",
+    "ImageUniqueID": "ab12",
+    "ExposureTime": IFDRational(1, 250),
+    "ExposureBiasValue": IFDRational(-1, 1),
 }
 
 
@@ -45,25 +45,14 @@ def decoders() -> Iterator[Decoders]:
         yield decoders
 
 
-def exif(**changed: Any) -> Image.Exif:
-    """The metadata of ``SHOT``, with other values for some of its tags."""
-    values = Image.Exif()
-    values.update(_MAIN)
-    values.get_ifd(ExifTags.IFD.Exif).update(_PHOTOGRAPH)
-    for name, value in changed.items():
-        tag = ExifTags.Base[name]
-        (values if tag in _MAIN else values.get_ifd(ExifTags.IFD.Exif))[tag] = value
-    return values
-
-
 def read(**changed: Any) -> Shot:
-    content = encode(photo(1), "JPEG", exif=exif(**changed))
+    content = encode(photo(1), exif=camera_exif(**TAGS | changed))
     return shot_of(io.BytesIO(content))
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP", "HEIF"])
 def test_the_shot_is_read_in_the_sandbox(decoders: Decoders, kind: str) -> None:
-    with read_picture(encode(photo(1), kind, exif=exif())) as picture:
+    with read_picture(encode(photo(1), kind, exif=camera_exif(**TAGS))) as picture:
         assert decoders.read_shot(picture) == SHOT
         assert decoders.extract_features(picture).kind == kind
 

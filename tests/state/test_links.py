@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from snoopsync.core.duplicates import Findings, FoundImage
 from snoopsync.core.shots import Distinctions, Relation
+from snoopsync.runtime.sqlite import MEMORY
 from snoopsync.state.database import Database
 from snoopsync.state.schema import STEPS
 from snoopsync.state.searches import Due, Searches, SearchResult
@@ -137,3 +141,54 @@ def test_an_upgrade_searches_again_for_the_pictures_of_old_links(tmp_path: Path)
         assert world.search("b", related("a", Relation.SERIES)) == []
         [duplicates, series] = world.groups()
         assert (duplicates.series, series.series) == (False, True)
+
+
+class Interrupted(Exception):
+    """Stands for the end of the process."""
+
+
+@pytest.mark.parametrize("do", ["find a duplicate", "distinguish nothing"])
+def test_an_interruption_at_any_change_changes_nothing(world: Duplicates, do: str) -> None:
+    shoot(world)
+    world.send("x")
+    found = SearchResult(
+        Due("x", sha("x")),
+        Findings((related("a", Relation.DUPLICATE), related("b", Relation.SERIES))),
+        1.0,
+    )
+    before = rows(world.database)
+    for changes in range(1000):
+        with closing(Database(Path(MEMORY))) as copy:
+            world.database.copy_to(copy)
+            searches = Searches(copy)
+            interrupt_after(copy, changes)
+            try:
+                if do == "find a duplicate":
+                    searches.record([found])
+                else:
+                    searches.distinguish(NONE)
+            except Interrupted:
+                assert rows(copy) == before
+                continue
+            assert changes > 5
+            assert rows(copy) != before
+            assert len(searches.alerts.due()) == 1
+            return
+
+
+def interrupt_after(database: Database, changes: int) -> None:
+    """Raise at the change after so many."""
+    left, change = iter(range(changes)), database.change
+
+    def count(sql: str, parameters: Sequence[Any] = ()) -> int:
+        if next(left, None) is None:
+            raise Interrupted
+        return change(sql, parameters)
+
+    database.change = count  # type: ignore[method-assign]
+
+
+def rows(database: Database) -> list[Any]:
+    """Everything that the state file says about duplicates."""
+    tables = ("node", "link", "fact", "image")
+    return [database.query(f"SELECT * FROM {table}") for table in tables]

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from PIL import ImageChops
 from selenium.webdriver.common.keys import Keys
 
-from tests.review.browser.archive import Archive, picture_of
+from tests.review.browser.archive import Archive
 from tests.review.browser.conftest import OpenReview
 from tests.support.browser import Browser
-from tests.support.photographers_disk import PHONE, Shot
-from tests.support.pictures import encode
+from tests.support.camera import frame, taken
 
 pytestmark = pytest.mark.integration
 
@@ -18,11 +16,9 @@ pytestmark = pytest.mark.integration
 @pytest.fixture
 def series(archive: Archive) -> Archive:
     """Three shots of a burst, and two files with the same bytes."""
-    picture = picture_of(1, 640)
     for number in range(3):
-        shot = Shot.of_burst(1, number, PHONE)
-        moved = ImageChops.offset(picture, 3 * number, 2 * number)
-        archive.write(f"IMG_200{number}.JPG", encode(moved, quality=90, exif=shot.exif()))
+        shot = taken(frame(1, 3 * number, (640, 480)), 0.2 * number)
+        archive.write(f"IMG_200{number}.JPG", shot)
     archive.copy("copy.jpg", archive.original("large.jpg", 2, 600))
     archive.resync()
     return archive

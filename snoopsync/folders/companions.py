@@ -67,6 +67,13 @@ class CompanionFinder:
         """The pictures that the file at this path belongs to, in the order of their paths."""
         return sorted(other for other in self._near(path) if companion_role(other, path))
 
+    def note_moved(self, path: RelPath) -> None:
+        """Note that the file at this path is not there any more."""
+        known = self._read.get((path.folder, path.directory), _Directory())
+        names = known.files.get(companion_key(path.name), [])
+        if path.name in names:
+            names.remove(path.name)
+
     def _near(self, path: RelPath) -> Iterator[RelPath]:
         """The files with the key of this path in its directory, and in sibling directories that
         hold another format."""

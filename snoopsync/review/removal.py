@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from snoopsync.core.errors import PictureRefused
-from snoopsync.core.model import printable
+from snoopsync.core.model import RelPath, printable
 from snoopsync.folders.companions import CompanionFinder
 from snoopsync.review import trash
-from snoopsync.review.companions import PlannedCompanion, proven_companion
+from snoopsync.review.companions import PlannedCompanion, path_of, proven_companion
 from snoopsync.review.marked import MarkedFile, MarkedFiles, companions_of, paths_of
 from snoopsync.review.marks import Action, Mark, Marks
 from snoopsync.review.pictures import KnownPicture
@@ -24,6 +24,9 @@ from snoopsync.review.trash import Trashed
 
 #: The kind of the action that is undone by putting files back.
 TRASH = "trash"
+
+#: How long the names of a directory are taken for those on the disk, in seconds.
+_FRESH_SECONDS = 10.0
 
 _NO_FILE = "the file is gone"
 _NO_KEEP = "the file to keep is gone or has changed"
@@ -39,7 +42,7 @@ class _Moved:
     size_bytes: int = 0
     companions: int = 0
     refused: list[dict[str, str]] = field(default_factory=list)
-    stayed: list[dict[str, str]] = field(default_factory=list)
+    stayed: dict[RelPath, dict[str, str]] = field(default_factory=dict)
 
     def as_message(self) -> dict[str, Any]:
         return {
@@ -47,7 +50,7 @@ class _Moved:
             "bytes": self.size_bytes,
             "companions": self.companions,
             "refused": self.refused,
-            "stayed": self.stayed,
+            "stayed": list(self.stayed.values()),
             "undo": self.action if self.images else None,
         }
 
@@ -79,11 +82,14 @@ class Removal:
     def _move_all(self, image_ids: list[str] | None) -> dict[str, Any]:
         moved = _Moved(self._marks.add_action(TRASH, {}))
         paths = paths_of(self._marked.files())
+        finder, read_at = self._new_finder(), time.monotonic()
         try:
             for file in self._marked.files(image_ids):
-                # With a new finder: the moves before this one have changed the directories.
-                companions = companions_of(file, self._new_finder(), paths)
-                self._move_with(file, companions, moved)
+                if time.monotonic() - read_at > _FRESH_SECONDS:
+                    finder, read_at = self._new_finder(), time.monotonic()
+                companions = companions_of(file, finder, paths)
+                for gone in self._move_with(file, companions, moved):
+                    finder.note_moved(gone)
         finally:
             with self._marks.transaction():
                 self._marks.remove_marks(moved.images)
@@ -93,30 +99,34 @@ class Removal:
 
     def _move_with(
         self, file: MarkedFile, companions: Sequence[PlannedCompanion], moved: _Moved
-    ) -> None:
-        """Move a marked file, and then its companions that go with it."""
-        mark = file.mark
+    ) -> list[RelPath]:
+        """Move a marked file, and then its companions that go with it. Returns their paths."""
+        mark, path = file.mark, path_of(file.image)
         try:
             pictures = self._source.pictures([mark.image_id, mark.keep_id])
             picture = _unchanged(pictures.get(mark.image_id), mark.content, _NO_FILE)
             keep = _unchanged(pictures.get(mark.keep_id), mark.keep_content, _NO_KEEP)
             self._move(picture, keep, mark, moved.action)
         except PictureRefused as refusal:
-            path = f"{file.image['folder']}/{file.image['path']}"
-            moved.refused.append(_refused(mark, path, refusal))
-            return
+            name = f"{file.image['folder']}/{file.image['path']}"
+            moved.refused.append(_refused(mark, name, refusal))
+            return []
         moved.images.append(mark.image_id)
         moved.size_bytes += file.image["size_bytes"] or 0
         # At once: the service judges the deletion a few seconds after the move.
         self._approve("approve_moved", mark)
+        gone = [path] if path is not None else []
         for planned in companions:
+            path = planned.companion.rel_path
             try:
                 moved.size_bytes += self._move_companion(planned, picture, keep, mark, moved.action)
             except PictureRefused as refusal:
-                path = planned.companion.rel_path.full_text
-                moved.stayed.append(_refused(mark, path, refusal))
+                moved.stayed[path] = _refused(mark, path.full_text, refusal)
             else:
                 moved.companions += 1
+                moved.stayed.pop(path, None)
+                gone.append(path)
+        return gone
 
     def _move_companion(
         self,
@@ -128,15 +138,26 @@ class Removal:
     ) -> int:
         """Move a companion of a picture that was moved. Returns its bytes. Raises
         ``PictureRefused`` if it stays."""
-        if planned.stays is not None:
-            raise PictureRefused(planned.stays)
+        image_id = self._image_of(planned)
         companion, remaining = proven_companion(planned, picture, keep)
-        image_id = self._source.image_at(planned.companion.rel_path) or ""
         content = (companion.sha256 or b"").hex()
         own = replace(mark, image_id=image_id, content=content)
         self._move(companion, remaining, own, action, is_companion=True)
         self._approve("approve_moved", own)
         return companion.fingerprint.size
+
+    def _image_of(self, planned: PlannedCompanion) -> str:
+        """The ID of the image that a companion is, empty if it is none. Raises ``PictureRefused``
+        if the companion stays."""
+        if planned.stays is not None:
+            raise PictureRefused(planned.stays)
+        image_id = self._source.image_at(planned.companion.rel_path) or ""
+        if image_id:
+            request = {"command": "images", "ids": [image_id], "dismissed_since": 0.0}
+            image = self._source.ask(request)["images"].get(image_id)
+            if image is not None and image["dismissed_at"] is not None:
+                raise PictureRefused("you decided that it is not a duplicate")
+        return image_id
 
     def _move(
         self,
@@ -218,32 +239,31 @@ class Removal:
             if picture is None or keep is None:
                 continue
             contents = bytes.fromhex(mark.content), bytes.fromhex(mark.keep_content)
-            companions, stay = _companion_moves(companions_of(file, finder, paths), picture, keep)
+            planned = companions_of(file, finder, paths)
+            companions, stay = self._companion_moves(planned, picture, keep)
             yield Move(_path(picture), contents[0], _path(keep), contents[1], companions, stay)
+
+    def _companion_moves(
+        self, companions: Iterable[PlannedCompanion], picture: KnownPicture, keep: KnownPicture
+    ) -> tuple[tuple[Move, ...], tuple[str, ...]]:
+        """The companions that go with a picture, and a sentence for each one that stays."""
+        moves, stay = [], []
+        for planned in companions:
+            try:
+                self._image_of(planned)
+                companion, remaining = proven_companion(planned, picture, keep)
+            except PictureRefused as refusal:
+                stay.append(f"{planned.companion.rel_path} stays: {refusal}")
+            else:
+                contents = companion.sha256 or b"", remaining.sha256 or b""
+                moves.append(Move(_path(companion), contents[0], _path(remaining), contents[1]))
+        return tuple(moves), tuple(stay)
 
     def _pictures(self, image_ids: Sequence[str]) -> dict[str, KnownPicture]:
         found: dict[str, KnownPicture] = {}
         for start in range(0, len(image_ids), IMAGES_PER_REQUEST):
             found |= self._source.pictures(list(image_ids[start : start + IMAGES_PER_REQUEST]))
         return found
-
-
-def _companion_moves(
-    companions: Iterable[PlannedCompanion], picture: KnownPicture, keep: KnownPicture
-) -> tuple[tuple[Move, ...], tuple[str, ...]]:
-    """The companions that go with a picture, and a sentence for each one that stays."""
-    moves, stay = [], []
-    for planned in companions:
-        try:
-            if planned.stays is not None:
-                raise PictureRefused(planned.stays)
-            companion, remaining = proven_companion(planned, picture, keep)
-        except PictureRefused as refusal:
-            stay.append(f"{planned.companion.rel_path} stays: {refusal}")
-        else:
-            contents = companion.sha256 or b"", remaining.sha256 or b""
-            moves.append(Move(_path(companion), contents[0], _path(remaining), contents[1]))
-    return tuple(moves), tuple(stay)
 
 
 def _unchanged(picture: KnownPicture | None, content: str, reason: str) -> KnownPicture:

@@ -72,6 +72,16 @@ def test_the_owners_of_a_file_are_all_pictures_that_it_belongs_to(tmp_path: Path
     assert owners == {"a.xmp": ["a.cr2", "a.jpg"], "a.jpg.xmp": ["a.jpg"], "a.cr2": ["a.jpg"]}
 
 
+def test_a_file_that_was_moved_away_owns_nothing_any_more(tmp_path: Path) -> None:
+    write(tmp_path, "a.jpg", "a.cr2", "a.xmp")
+    finds = finder(tmp_path)
+    sidecar = RelPath("photos", b"a.xmp")
+    assert len(finds.owners(sidecar)) == 2
+    for name in (b"a.cr2", b"unknown.cr2"):
+        finds.note_moved(RelPath("photos", name))
+    assert [each.path for each in finds.owners(sidecar)] == [b"a.jpg"]
+
+
 class CountingDisk(Disk):
     """Counts how often a directory is listed."""
 

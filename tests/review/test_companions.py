@@ -304,6 +304,39 @@ def test_a_companion_that_is_an_image_is_an_approved_deletion(tmp_path: Path) ->
     assert archive.installation.json("resync", "--json", code=4)[-1]["held"] == 1
 
 
+def test_a_companion_that_is_not_a_duplicate_by_a_decision_stays(tmp_path: Path) -> None:
+    archive = Archive(Installation(tmp_path))
+    archive.copy("copy/IMG_1234.JPG", archive.original("kept/IMG_1234.JPG", 1))
+    both(archive, "IMG_E1234.JPG", encode(photo(2, (640, 480))))
+    archive.resync()
+    with reviewing(archive.installation, trash=True) as page:
+        client = PageClient(page)
+        edits, originals = sorted(
+            client.groups(), key=lambda group: group["images"][0]["name"], reverse=True
+        )
+        assert edits["images"][0]["name"] == "IMG_E1234.JPG"
+        client.decide("dismiss", [edits])
+        client.decide("keep", [originals], originals["keep"])
+        script = client.send("GET", "/api/marked/script", params={"into": str(tmp_path / "into")})
+        assert b"stays: you decided that it is not a duplicate" in script.content
+        [stayed] = client.post("/api/marked/trash")["stayed"]
+        assert stayed["reason"] == "you decided that it is not a duplicate"
+    assert "copy/IMG_E1234.JPG" in files(archive)
+
+
+def test_a_sidecar_of_two_marked_pictures_goes_with_the_second_one(
+    archive: Archive, client: PageClient
+) -> None:
+    archive.copy("copy/IMG_1.PNG", archive.original("kept/IMG_1.PNG", 2))
+    archive.write("copy/IMG_1.xmp", b"settings")
+    archive.resync()
+    for group in client.groups():
+        client.decide("keep", [group], group["keep"])
+    answer = client.post("/api/marked/trash")
+    assert (answer["moved"], answer["companions"], answer["stayed"]) == (2, 1, [])
+    assert trashed(archive) == {"IMG_1.JPG", "IMG_1.PNG", "IMG_1.xmp"}
+
+
 def test_a_companion_that_is_marked_itself_goes_on_its_own(tmp_path: Path) -> None:
     archive = Archive(Installation(tmp_path))
     archive.copy("copy/IMG_1234.JPG", archive.original("kept/IMG_1234.JPG", 1))

@@ -18,6 +18,9 @@ from snoopsync.core.model import Fingerprint, RelPath, printable
 from snoopsync.folders.companions import Companion, CompanionFinder
 from snoopsync.review.pictures import KnownPicture, open_file, open_folder
 
+#: Why a companion that is marked does not go as a companion.
+MARKED = "it is marked itself"
+
 _BLOCK_BYTES = 1 << 20
 
 
@@ -87,11 +90,16 @@ def _why_it_stays(
     if companion.rel_path in paths.kept:
         return "you keep it"
     if companion.rel_path in paths.marked:
-        return "it is marked itself"
+        return MARKED
     if not going.intersection(owners):
         return "its directory cannot be read"
-    other = next((each for each in owners if each not in going), None)
-    return None if other is None else f"it also belongs to {printable(other.name)}"
+    others = [each for each in owners if each not in going]
+    if not others:
+        return None
+    stays = [each for each in others if each not in paths.marked]
+    if stays:
+        return f"it also belongs to {printable(stays[0].name)}"
+    return f"it also belongs to {printable(others[0].name)}, which is marked too"
 
 
 def proven_companion(
@@ -150,7 +158,12 @@ def companion_views(
 
 def planned_view(planned: PlannedCompanion) -> dict[str, Any]:
     """A companion of a marked picture for the page."""
-    return {**_view(planned.companion), "stays": planned.stays, "must_match": bool(planned.twins)}
+    return {
+        **_view(planned.companion),
+        "stays": planned.stays,
+        "is_marked": planned.stays == MARKED,
+        "must_match": bool(planned.twins),
+    }
 
 
 def _view(companion: Companion) -> dict[str, Any]:

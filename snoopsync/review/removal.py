@@ -112,10 +112,12 @@ class Removal:
             moved.refused.append(_refused(mark, name, refusal))
             return []
         moved.images.append(mark.image_id)
+        if path is not None:
+            moved.stayed.pop(path, None)
         moved.size_bytes += file.image["size_bytes"] or 0
         # At once: the service judges the deletion a few seconds after the move.
         self._approve("approve_moved", mark)
-        gone = [path] if path is not None else []
+        gone = [] if path is None else [path]
         for planned in companions:
             path = planned.companion.rel_path
             try:

@@ -341,16 +341,26 @@ def test_a_companion_that_is_marked_itself_goes_on_its_own(tmp_path: Path) -> No
     archive = Archive(Installation(tmp_path))
     archive.copy("copy/IMG_1234.JPG", archive.original("kept/IMG_1234.JPG", 1))
     both(archive, "IMG_E1234.JPG", encode(photo(2, (640, 480))))
+    archive.write("copy/IMG_1234.AAE", b"how it was edited")
     archive.resync()
     with reviewing(archive.installation, trash=True) as page:
         client = PageClient(page)
         for group in client.groups():
             client.decide("keep", [group], group["keep"])
         marked = client.get("/api/marked")["files"]
-        stays = {reason for file in marked for reason in companions(file).values()}
-        assert len(marked) == 2 and stays <= {"it is marked itself", "you keep it"}
+        assert {file["name"]: companions(file) for file in marked} == {
+            "IMG_1234.JPG": {
+                "IMG_E1234.JPG": "it is marked itself",
+                "IMG_1234.AAE": "it also belongs to IMG_E1234.JPG, which is marked too",
+            },
+            "IMG_E1234.JPG": {
+                "IMG_1234.JPG": "it is marked itself",
+                "IMG_1234.AAE": "it also belongs to IMG_1234.JPG, which is marked too",
+            },
+        }
         answer = client.post("/api/marked/trash")
-        assert (answer["moved"], answer["companions"], answer["refused"]) == (2, 0, [])
+        assert (answer["moved"], answer["companions"], answer["refused"]) == (2, 1, [])
+        assert answer["stayed"] == []
     assert len(files(archive)) == 2
 
 

@@ -106,6 +106,7 @@ function fileRow(file) {
 /** Returns whether a companion goes together with its picture, or why it stays. */
 function companionSentence(companion) {
   const words = companionWords(companion);
+  if (companion.is_marked) return `${words} is marked too.`;
   if (companion.stays) return `${words} stays: ${companion.stays}.`;
   if (companion.must_match) return `${words} goes with it if the picture that you keep has the same file.`;
   return `${words} goes with it.`;

@@ -226,8 +226,8 @@ def open_components(
     elif not rehearsal:
         engine.sender.in_flight_file = InFlight(state, path_of(config.state))
     searches = Searches(database)
-    if not rehearsal:
-        searches.distinguish(Distinctions(config.duplicates.companions, config.duplicates.series))
+    duplicates = config.duplicates
+    searches.distinguish(Distinctions(duplicates.companions, duplicates.series))
     folders = {monitor.folder.name: monitor.folder for monitor in monitors}
     poll = None
     if not config.collection.embedded:  # it has no other owners

@@ -15,7 +15,6 @@ EXCEPTIONS = {
     "cli/json_lines": "two functions that print; docs/test_json has every shape",
     "cli/named": "cli/test_duplicates and cli/test_odd_names",
     "cli/queries": "several commands: cli/test_listing and cli/test_check",
-    "cli/surplus": "cli/test_duplicates",
     "cli/tables": "tables on a terminal: cli/test_output",
     "client/changing": "client/test_retrying: through a client that retries",
     "client/lists": "client/test_responses has every answer",

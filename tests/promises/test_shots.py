@@ -113,6 +113,21 @@ def test_raw_and_jpeg_of_one_shot_are_no_duplicates(archive: Archive) -> None:
     assert "CR3" not in surplus
 
 
+def test_companions_in_one_group_are_never_surplus(archive: Archive) -> None:
+    """A copy without metadata is like both."""
+    archive.write("card/one/IMG_1.CR3", taken(frame(1, 0), quality=98))
+    archive.write("IMG_1.JPG", taken(frame(1, 0), quality=80))
+    archive.write("copy.jpg", encode(frame(1, 0), quality=60))
+    archive.mirror()
+    [group] = archive.json("duplicates", "--json")
+    assert [image["path"] for image in group["images"]] == [
+        *("card/one/IMG_1.CR3", "IMG_1.JPG", "copy.jpg")
+    ]
+    assert [image["kind"] for image in group["images"]] == [None, "reencoded", "reencoded"]
+    surplus = archive.ok("duplicates", "--surplus", "--kind", "reencoded")
+    assert surplus == f"{archive.pictures}/copy.jpg\n"
+
+
 @pytest.mark.parametrize(
     ("name", "other"),
     [

@@ -1,7 +1,8 @@
 """What the collection answered to files of each format, and when a refused format is tried again.
 
-A format is a suffix in lower case, such as ``.cr3``. The answers are kept as one fact, because a
-folder has few suffixes. Images of a refused format wait with the same error and the same time.
+A format is the suffix of a kind of picture in lower case, such as ``.cr3``. The answers are kept as
+one fact, because there are few formats. Images of a refused format wait with the same error and the
+same time.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import asdict, dataclass
 
 from snoopsync.core.left_out import suffix_of
 from snoopsync.core.model import RelPath
+from snoopsync.core.selection import SUPPORTED_SUFFIXES, UNSUPPORTED_SUFFIXES
 from snoopsync.state.database import Database
 
 #: A format is refused as a whole after this many of its files were refused, and none was accepted.
@@ -24,6 +26,8 @@ FILES_OF_A_FORMAT = 3
 _TURN = "?2 + attempts % 1000 * 0.001"
 
 _FACT = "formats"
+
+_SUFFIXES = UNSUPPORTED_SUFFIXES.union(SUPPORTED_SUFFIXES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +54,9 @@ class RefusedFormat:
 
 
 def format_of(rel_path: RelPath) -> str:
-    """The format of the file at this path; empty if it has no suffix."""
-    return suffix_of(rel_path.name)
+    """The format of the file at this path; empty if its suffix is not that of a picture."""
+    suffix = suffix_of(rel_path.name)
+    return suffix if suffix.encode() in _SUFFIXES else ""
 
 
 def error_of_format(suffix: str, reason: str) -> str:

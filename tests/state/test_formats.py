@@ -70,6 +70,7 @@ def test_the_waiting_images_are_counted_by_folder(images: State) -> None:
     assert refused.waiting == {"photos": 2, "scans": 1}
 
 
-def test_a_format_is_a_suffix_in_lower_case() -> None:
+def test_a_format_is_the_suffix_of_a_kind_of_picture_in_lower_case() -> None:
     assert format_of(RelPath("photos", b"2024/a.b.CR3")) == ".cr3"
     assert format_of(RelPath("photos", b"2024/cr3")) == ""
+    assert format_of(RelPath("photos", b"2024/page.17")) == ""

@@ -85,7 +85,7 @@ def decode(content: io.BytesIO) -> Image.Image | bytes:
         ) from error
     try:
         decoded = Decoder(num_threads=_NO_THREADS)(content.getvalue())
-    except RuntimeError as error:  # libjxl gives no reason
+    except RuntimeError as error:
         raise _damaged() from error
     is_jpeg, info, data, profile, boxes = decoded
     if is_jpeg:
@@ -178,4 +178,8 @@ def _size(bits: _Bits) -> tuple[int, int]:
 
 
 def _damaged() -> Refused:
-    return Undecodable("a damaged or truncated JPEG XL", status=415)
+    # libjxl reports all failures in the same way.
+    return Undecodable(
+        "a JPEG XL that is damaged or truncated, or that takes more memory than a decoder may use",
+        status=415,
+    )

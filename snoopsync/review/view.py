@@ -18,6 +18,7 @@ _FORMATS = {
     ".tiff": "TIFF",
     ".hif": "HEIC",
     ".webp": "WebP",
+    ".jxl": "JPEG XL",
 }
 
 _SHA256_BYTES = 32

@@ -16,6 +16,7 @@ Modules, in reading order:
 ``intents``         what was planned and is not confirmed
 ``deletions``       which deletions are held, and which are approved
 ``labels``          the images whose label in the collection may be another one
+``formats``         which formats the collection refuses
 ``schedule``        a clock that survives restarts: for retries and deletions
 ``listings``        directories whose listing is unchanged
 ``unwanted``        images that the configuration leaves out

@@ -10,6 +10,7 @@ Modules, in reading order:
 ``deletion_guard``    decides which deletions may be sent
 ``transfer``          sends or removes one image
 ``in_flight``         the images that were being sent when the process died
+``refusals``          when refused images are sent again, and refused formats tried again
 ``sender``            sends what is outstanding, records what was confirmed
 ``engine``            performs one step after another
 ``resync``            the full resync, a state of the engine

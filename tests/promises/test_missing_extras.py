@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from snoopsync.decoding.formats import missing_extras
+from tests.support.hosted import hosted
 from tests.support.pictures import encode, photo
 from tests.support.process import Installation
 from tests.support.raw_pictures import dng, preview_jpeg
@@ -101,3 +102,10 @@ def test_a_service_gets_all_formats_whatever_is_installed_here(
         world.disk.write(path, fake_picture(number))
     report = world.resync()
     assert (report.summary.added, report.left_out) == (5, {})
+
+
+def test_serve_decodes_what_it_gets(home: Installation, tmp_path: Path) -> None:
+    with hosted(tmp_path / "service") as service:
+        home.configure_keys(service.endpoint, *service.keys("formats"))
+        [summary] = home.json("resync", "--json")
+        assert (summary["added"], summary["failed"]) == (3, 0)

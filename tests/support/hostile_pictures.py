@@ -65,6 +65,7 @@ def newer() -> tuple[bytes, ...]:
     return (
         dng(preview),
         dng(small),
+        camera_raw(".cr2", preview),
         camera_raw(".nef", preview),
         camera_raw(".orf", preview),
         psd(small, is_packed=True),

@@ -26,12 +26,16 @@ SENSOR = (96, 64)
 
 #: Make, model and the first bytes of the files of cameras, by suffix.
 CAMERAS = {
+    ".cr2": ("Canon", "Canon EOS 5D Mark III", b"II*\0"),
     ".nef": ("NIKON CORPORATION", "NIKON D700", b"MM\0*"),
     ".arw": ("SONY", "ILCE-7", b"II*\0"),
     ".orf": ("OLYMPUS IMAGING CORP.", "E-M1", b"IIRO"),
     ".pef": ("PENTAX", "PENTAX K-1", b"MM\0*"),
     ".srw": ("SAMSUNG", "NX300", b"II*\0"),
 }
+
+#: What a CR2 has after eight bytes.
+_CR2_MARK = b"CR\2\0\0\0\0\0"
 
 CAMERA = {271: "Snoop", 272: "Snoop One"}
 TAKEN = "2024:05:06 07:08:09"
@@ -82,6 +86,9 @@ def camera_raw(
     ``CAMERAS``), without their maker notes."""
     make, model, start = CAMERAS[suffix]
     tags: dict[int, Value] = {271: make, 272: model, 274: [orientation]}
+    if suffix == ".cr2":
+        values: dict[int, Value] = {259: [6], 273: _lossless_jpeg(sensor), 50752: [1, 48, 48]}
+        return _tiff({**_jpeg(preview), **tags, 259: [6]}, [values], start=start, mark=_CR2_MARK)
     of_preview: dict[int, Value] = {254: [1], 259: [6], 513: preview, 514: [len(preview)]}
     return _tiff({**_bitmap(photo(7, (12, 8))), **tags}, [of_preview, _sensor(sensor)], start=start)
 
@@ -136,17 +143,30 @@ def _bitmap(picture: Image.Image) -> dict[int, Value]:
     }
 
 
+def _lossless_jpeg(size: tuple[int, int]) -> bytes:
+    """The segments of a lossless JPEG of two channels, in which Canon stores a sensor's values."""
+    width, height = size
+    table = bytes((0, 0, 1, *[0] * 14, 0))
+    frame = struct.pack(">BHHB6B", 14, height, width // 2, 2, 1, 0x11, 0, 2, 0x11, 0)
+    scan = bytes((2, 1, 0, 2, 0, 1, 0, 0))
+    segments = ((0xC4, table), (0xC3, frame), (0xDA, scan))
+    parts = [struct.pack(">BBH", 0xFF, tag, 2 + len(each)) + each for tag, each in segments]
+    return b"\xff\xd8" + b"".join(parts) + bytes(400) + b"\xff\xd9"
+
+
 def _tiff(
     first: Mapping[int, Value],
     subs: Sequence[Mapping[int, Value]],
     *,
     start: bytes = b"II*\0",
+    mark: bytes = b"",
     exif: Mapping[int, Value] | None = None,
 ) -> bytes:
-    """A TIFF that begins with ``start``, with one directory, which points to ``subs`` and to an
-    EXIF directory. Bytes in place of an offset are stored, and the tag gets their offset."""
+    """A TIFF that begins with ``start``, and with ``mark`` after eight bytes. It has one directory,
+    which points to ``subs`` and to an EXIF directory. Bytes in place of an offset are stored, and
+    the tag gets their offset."""
     order = ">" if start[:2] == b"MM" else "<"
-    file = bytearray(start + bytes(4))
+    file = bytearray(start + bytes(4) + mark)
 
     def store(data: bytes) -> int:
         at = len(file)

@@ -134,8 +134,8 @@ def duplicates(click_context: click.Context, /, **given: Any) -> Exit:
 
     With PATHs, list only groups that contain one of these files, or a file in one of these
     directories. The rank measures similarity: 0 is the same picture, and larger ranks are less
-    similar. The kind describes how an image differs from the picture to keep. This command changes
-    nothing.
+    similar. The kind describes how an image differs from the picture to keep. A series is a burst
+    or a bracket: its pictures are alike, but no duplicates. This command changes nothing.
 
     `snoopsync duplicates dismiss` marks images as not duplicates of each other, and `snoopsync
     duplicates restore` reverts that.

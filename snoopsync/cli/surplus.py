@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from snoopsync.config.settings import Config
-from snoopsync.core.companions import companion_role
+from snoopsync.core.companions import are_companions
 from snoopsync.core.errors import FileChanged
 from snoopsync.core.keep import IDENTICAL, REENCODED
 from snoopsync.core.shots import Relation
@@ -75,7 +75,7 @@ def _have_companion_names(image: GroupImage, kept: Side) -> bool:
     path, kept_path = image.side.rel_path, kept.rel_path
     if path is None or kept_path is None or image.side.content == kept.content:
         return False
-    return any(companion_role(*pair) for pair in ((path, kept_path), (kept_path, path)))
+    return are_companions(path, kept_path)
 
 
 def _prove(config: Config, side: Side) -> _Proof | None:

@@ -12,12 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from snoopsync.core.companions import (
-    RAW_SUFFIXES,
-    are_format_folders,
-    companion_role,
-    split_suffix,
-)
+from snoopsync.core.companions import RAW_SUFFIXES, are_companions, split_suffix
 from snoopsync.core.model import RelPath
 
 #: Shots of a burst or a bracket follow one another within so many seconds.
@@ -158,14 +153,8 @@ def _are_companions(one: SimilarPicture, other: SimilarPicture) -> bool:
 
 def _belong_together(path: RelPath, other: RelPath, *, is_proven: bool) -> bool:
     """Whether the names are those of companions. ``is_proven``: the metadata proves that the two
-    are of one shot, so they may be in any folders."""
-    if is_proven and _are_raw_and_rendered(path, other):
-        return True
-    if companion_role(path, other) is None and companion_role(other, path) is None:
-        return False
-    # Cameras count from the beginning again: a name in another directory may be that of another
-    # shot.
-    return path.directory == other.directory or are_format_folders(path.directory, other.directory)
+    are of one shot, so a RAW file and its picture may be in any folders."""
+    return (is_proven and _are_raw_and_rendered(path, other)) or are_companions(path, other)
 
 
 def _are_raw_and_rendered(path: RelPath, other: RelPath) -> bool:

@@ -108,23 +108,14 @@ def relations_of(picture: SimilarPicture, found: Sequence[SimilarPicture]) -> li
             if each.shot.time is not None and _is_one_camera(each.shot, picture.shot)
         }
     )
-    relations = [_relation(picture, other, times) for other in found]
-    return [
-        Relation.COMPANION if each is Relation.DUPLICATE and _has_rendered(pair, found) else each
-        for each, pair in zip(relations, ((picture, other) for other in found), strict=True)
-    ]
+    return [_relation(picture, other, times) for other in found]
 
 
-def _has_rendered(
-    pair: tuple[SimilarPicture, SimilarPicture], found: Sequence[SimilarPicture]
-) -> bool:
-    """Whether one of two pictures is a RAW file, and a picture that was found is the one that the
-    camera made from it. An export of the shot is then a duplicate of that picture alone."""
-    raw = [each for each in pair if _is_raw(each)]
-    return len(raw) == 1 and any(
-        other not in pair and not _is_raw(other) and _are_companions(raw[0], other)
-        for other in found
-    )
+def raw_beside_rendered(one: SimilarPicture, other: SimilarPicture) -> SimilarPicture | None:
+    """The RAW file of two pictures; ``None`` if both are RAW files, or neither is."""
+    if _is_raw(one) == _is_raw(other):
+        return None
+    return one if _is_raw(one) else other
 
 
 def _is_raw(picture: SimilarPicture) -> bool:

@@ -10,12 +10,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 
+from snoopsync.core.companions import CompanionRole
 from snoopsync.core.duplicates import Findings
 from snoopsync.core.errors import CollectionError, FileChanged, Refused
 from snoopsync.core.model import Record, RelPath
-from snoopsync.core.shots import Relation, Shot, SimilarPicture, relations_of
+from snoopsync.core.shots import (
+    Relation,
+    Shot,
+    SimilarPicture,
+    raw_beside_rendered,
+    relations_of,
+)
 from snoopsync.decoding.decoders import shared
 from snoopsync.decoding.source import PictureFile, read_picture
+from snoopsync.folders.companions import CompanionFinder
 from snoopsync.folders.folder import Folder
 from snoopsync.state.searches import Due, Searches
 
@@ -33,7 +41,7 @@ def shot_relations(searches: Searches, folders: Mapping[str, Folder]) -> ShotRel
     pictures are not installed."""
     if any(find_spec(library) is None for library in ("PIL", "numpy")):
         return None
-    return ShotRelations(searches, ShotReader(folders))
+    return ShotRelations(searches, ShotReader(folders), folders)
 
 
 class ShotReader:
@@ -79,9 +87,12 @@ class ShotReader:
 class ShotRelations:
     """Determines the relations of images. Used by one thread."""
 
-    def __init__(self, searches: Searches, reader: ShotReader) -> None:
+    def __init__(
+        self, searches: Searches, reader: ShotReader, folders: Mapping[str, Folder]
+    ) -> None:
         self._searches = searches
         self._reader = reader
+        self._folders = folders
 
     def add_to(self, findings: Findings, due: Due) -> Findings:
         """The findings of the search for an image, with the relations that were not known yet and
@@ -121,7 +132,28 @@ class ShotRelations:
             shot = Shot() if files and picture.shot == Shot() else self._reader.shot_of(files)
             if shot is not None:
                 found[content] = SimilarPicture(_paths(files), shot, image.rank == 0)
-        return dict(zip(found, relations_of(picture, list(found.values())), strict=True))
+        relations = relations_of(picture, list(found.values()))
+        return {
+            content: Relation.COMPANION
+            if relation is Relation.DUPLICATE and self._is_of_rendered(picture, found[content])
+            else relation
+            for content, relation in zip(found, relations, strict=True)
+        }
+
+    def _is_of_rendered(self, one: SimilarPicture, other: SimilarPicture) -> bool:
+        """Whether one of two is a RAW file, and a further picture on the disk is the one that the
+        camera made from it. An export of the shot is then a duplicate of that picture alone."""
+        raw = raw_beside_rendered(one, other)
+        if raw is None:
+            return False
+        finder = CompanionFinder({name: each.path for name, each in self._folders.items()})
+        return any(
+            companion.role is CompanionRole.RENDERED
+            and companion.rel_path not in (*one.paths, *other.paths)
+            and self._folders[path.folder].selection.wants(companion.rel_path.path)
+            for path in raw.paths
+            for companion in finder.companions(path)
+        )
 
 
 def _paths(records: Sequence[Record]) -> list[RelPath]:

@@ -16,6 +16,7 @@ from snoopsync.core.shots import (
     Relation,
     Shot,
     SimilarPicture,
+    raw_beside_rendered,
     relations_of,
 )
 
@@ -189,11 +190,9 @@ def test_without_time_and_camera_nothing_is_a_series(
     assert relation(one, unknown) is not Relation.SERIES
 
 
-def test_an_export_is_a_duplicate_of_the_camera_s_picture_and_not_of_its_raw_file() -> None:
+def test_the_raw_file_of_a_pair_is_told_by_its_suffix() -> None:
     raw, rendered = picture("a/IMG_1.CR3"), picture("a/IMG_1.JPG")
-    export, other_raw = picture("exports/beach.jpg"), picture("dng/converted.dng")
-    assert relations_of(export, [raw, rendered]) == [Relation.COMPANION, Relation.DUPLICATE]
-    assert relations_of(raw, [export, rendered]) == [Relation.COMPANION, Relation.COMPANION]
-    assert relations_of(rendered, [export, raw]) == [Relation.DUPLICATE, Relation.COMPANION]
-    assert relations_of(export, [raw]) == [Relation.DUPLICATE], "the camera wrote only RAW"
-    assert relations_of(raw, [other_raw, rendered]) == [Relation.DUPLICATE, Relation.COMPANION]
+    assert raw_beside_rendered(raw, rendered) is raw
+    assert raw_beside_rendered(rendered, raw) is raw
+    assert raw_beside_rendered(raw, picture("b.dng")) is None
+    assert raw_beside_rendered(rendered, picture("b.jpg")) is None

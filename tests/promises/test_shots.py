@@ -128,6 +128,25 @@ def test_companions_in_one_group_are_never_surplus(archive: Archive) -> None:
     assert surplus == f"{archive.pictures}/copy.jpg\n"
 
 
+@pytest.mark.parametrize("raw", ["ARW/IMG_1.ARW", "JPG/IMG_1.ARW", "RAW/IMG_1.ARW"])
+@pytest.mark.parametrize("export", ["Album/beach.jpg", "Export/beach.jpg", "Web/beach.jpg"])
+def test_an_export_of_raw_and_jpeg_is_a_duplicate_of_the_jpeg_alone(
+    archive: Archive, raw: str, export: str
+) -> None:
+    """In whatever order the three are found."""
+    archive.write(raw, taken(frame(1, 0), quality=98))
+    archive.write("JPG/IMG_1.JPG", taken(frame(1, 0), quality=80))
+    archive.write(export, encode(frame(1, 0), quality=60))
+    assert archive.mirror() == [{"JPG/IMG_1.JPG", export}]
+    assert archive.groups(series=False) == [{"JPG/IMG_1.JPG", export}]
+
+
+def test_an_export_of_raw_alone_is_a_duplicate_of_it(archive: Archive) -> None:
+    archive.write("IMG_1.ARW", taken(frame(1, 0), quality=98))
+    archive.write("Export/beach.jpg", encode(frame(1, 0), quality=60))
+    assert archive.mirror() == [{"IMG_1.ARW", "Export/beach.jpg"}]
+
+
 @pytest.mark.parametrize(
     ("name", "other"),
     [

@@ -40,7 +40,7 @@ class Camera:
         self.searches = Searches(database)
         self.folders = {"photos": Folder("photos", os.fsencode(root), Selection((), ()))}
         self.reader = ShotReader(self.folders, self.read, 3)
-        self.relations = ShotRelations(self.searches, self.reader)
+        self.relations = ShotRelations(self.searches, self.reader, self.folders)
         self.reads: list[bytes] = []
         self.error: Exception | None = None
 

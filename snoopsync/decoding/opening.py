@@ -37,8 +37,8 @@ _HEIF_BRANDS = frozenset({b"mif1", b"msf1"})
 
 class OpenedPicture(NamedTuple):
     """A picture before it is decoded. ``size``: the width and height in the file, in pixels. A JPEG
-    is decoded at a reduced size. ``is_part``: the file has more than this picture, such as the
-    values of a sensor or an animation."""
+    is decoded at a reduced size. ``is_part``: the file has more than this picture: the values of a
+    sensor."""
 
     image: Image.Image
     size: tuple[int, int]
@@ -155,6 +155,8 @@ def _open_raw(content: io.BytesIO, shrink: Shrink) -> OpenedPicture:
     image = preview.picture
     if isinstance(image, bytes):
         image = _open_jpeg(io.BytesIO(image), shrink).image
+    elif image.width * image.height > MAX_PIXELS:
+        raise too_many_pixels()
     return OpenedPicture(image, raw.described(image, preview, content), is_part=True)
 
 
@@ -162,13 +164,15 @@ def _open_jxl(content: io.BytesIO, shrink: Shrink) -> OpenedPicture:
     header = jxl.header_of(content)
     if header.width * header.height > MAX_PIXELS:
         raise too_many_pixels()
+    if header.has_more:  # the decoder would return the last frame
+        raise Undecodable("a JPEG XL with several frames, which is not supported", status=415)
     decoded = jxl.decode(content)
     if isinstance(decoded, bytes):
         # The JPEG that was compressed further, byte for byte.
         opened = _open_jpeg(io.BytesIO(decoded), shrink)
         opened.image.format = "JXL"
         return opened
-    return OpenedPicture(decoded, decoded.size, is_part=header.has_more)
+    return OpenedPicture(decoded, decoded.size)
 
 
 def _open_tiff(content: io.BytesIO) -> Image.Image:

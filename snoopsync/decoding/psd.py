@@ -11,6 +11,7 @@ import io
 import struct
 from typing import NamedTuple
 
+import numpy as np
 from PIL import Image, ImageChops
 
 from snoopsync.core.errors import Refused, Undecodable
@@ -122,11 +123,11 @@ def _merged(content: io.BytesIO, header: _Header, mode: str) -> Image.Image:
 
 def _packed_lengths(content: io.BytesIO, header: _Header) -> list[int]:
     """The number of bytes of each packed channel, the sum of the numbers of its lines."""
-    lines = header.channels * header.height
-    form = "I" if header.version == _PSB else "H"
-    counts = struct.unpack(f">{lines}{form}", _take(content, lines * struct.calcsize(form)))
-    starts = range(0, lines, header.height)
-    return [sum(counts[start : start + header.height]) for start in starts]
+    form = np.dtype(">u4" if header.version == _PSB else ">u2")
+    data = _take(content, header.channels * header.height * form.itemsize)
+    counts = np.frombuffer(data, form).reshape(header.channels, header.height)
+    lengths: list[int] = counts.sum(axis=1, dtype=np.int64).tolist()
+    return lengths
 
 
 def _by_colour(palette: bytes) -> bytes:

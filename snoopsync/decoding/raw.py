@@ -18,7 +18,7 @@ from snoopsync.core.errors import Refused, Undecodable
 
 #: What formats begin with: Canon's CR2 (after eight bytes) and CR3 (after four), Fujifilm, and
 #: those of Olympus and Panasonic, which are TIFFs with another start.
-_CR2 = b"CR"
+_CR2 = b"CR\2\0"
 _CR3_BRAND = b"ftypcrx "
 _FUJIFILM = b"FUJIFILMCCD-RAW"
 _TIFF_LIKE = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0")
@@ -71,7 +71,7 @@ def is_raw(content: io.BytesIO) -> bool:
         return True
     if not head.startswith(_TIFF):
         return False
-    return head[8:10] == _CR2 or any(map(_is_of_sensor, _directories(data)))
+    return head[8:12] == _CR2 or any(map(_is_of_sensor, _directories(data)))
 
 
 def preview_of(content: io.BytesIO) -> Preview:

@@ -72,11 +72,13 @@ def test_a_jpeg_in_a_jpeg_xl_is_decoded_like_the_jpeg(tmp_path: Path) -> None:
     assert (one.codes, one.digest) == (other.codes, other.digest)
 
 
-def test_an_animation_counts_as_more_than_its_first_frame() -> None:
+def test_an_animation_is_refused() -> None:
     # 8 x 8 pixels, ratio 1; not all defaults, extra fields, no other size, no preview, animated.
     bits = "1" + "00000" + "100" + "0" + "1" + "000" + "0" + "0" + "1"
     content = b"\xff\x0a" + int(bits[::-1], 2).to_bytes(8, "little")
     assert jxl.header_of(io.BytesIO(content)) == jxl.Header(8, 8, has_more=True)
+    with pytest.raises(Refused, match="a JPEG XL with several frames"):
+        extract(content)
 
 
 def test_a_jpeg_xl_that_is_cut_anywhere_is_refused() -> None:

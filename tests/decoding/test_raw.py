@@ -102,6 +102,11 @@ def test_a_dng_is_recognised_by_its_content(start: bytes) -> None:
     assert extract(content).kind == "RAW"
 
 
+def test_a_tiff_whose_pixels_begin_like_a_cr2_is_no_raw() -> None:
+    content = b"II*\0" + encode(Image.new("L", (9, 9), ord("C")), "TIFF")[4:]
+    assert not is_raw(io.BytesIO(content[:8] + b"CR" + content[10:]))
+
+
 @pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "jpeg"])
 def test_a_tiff_is_no_raw(compression: str) -> None:
     content = encode(UPRIGHT, "TIFF", compression=compression)

@@ -105,7 +105,7 @@ sync:
   delete_after: 5s
   # How often to scan all folders, to find changes that the events missed.
   rescan_interval: 15m
-  # The number of parallel uploads.
+  # The number of parallel uploads to a service. The embedded collection uses all cores.
   workers: 4
   # Deletions are held for `snoopsync approve` when they exceed both this number and this share of
   # the folder within 10 minutes, or when a folder of 10 or more images would lose all of them.

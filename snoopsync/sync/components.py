@@ -24,7 +24,7 @@ from snoopsync.core.events import Event, log_event
 from snoopsync.core.labels import Labelling
 from snoopsync.core.protocol import ImageCollection
 from snoopsync.core.shots import Distinctions
-from snoopsync.embedded import open_embedded
+from snoopsync.embedded import ADDING_THREADS, open_embedded
 from snoopsync.folders.configured import monitors_of
 from snoopsync.folders.disk import Disk
 from snoopsync.folders.hard_links import HardLinks
@@ -255,7 +255,7 @@ def _settings(config: Config, owner: str, deps: Dependencies, *, rehearsal: bool
         owner=owner,
         settle_seconds=0.0 if rehearsal else config.sync.settle_seconds,
         delete_after_seconds=0.0 if rehearsal else config.sync.delete_after_seconds,
-        workers=config.sync.workers,
+        workers=ADDING_THREADS if config.collection.embedded else config.sync.workers,
         hold_over=config.sync.hold_deletes_over,
         rehearsal=rehearsal,
         planning=deps.planning,

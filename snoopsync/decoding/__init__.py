@@ -7,6 +7,7 @@ Modules, in reading order:
 ``features``   what is stored about a picture
 ``source``     reads an image once, completely
 ``layout``     the answers of decoders as bytes
+``shots``      what a camera wrote about a shot, as bytes
 ``messages``   an answer as messages on a socket
 ``landlock``   denies access to the file system
 ``seccomp``    denies most system calls

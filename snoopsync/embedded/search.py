@@ -14,18 +14,19 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 
 from snoopsync.decoding.features import CODE_BYTES, FEED_VERSION, Features
+from snoopsync.embedded.blocks import Block, near_keys
 from snoopsync.embedded.hamming import Codes, joined
 from snoopsync.embedded.index import CodeIndex, Keys
 from snoopsync.embedded.kinds import MatchKind
 from snoopsync.embedded.pairing import ComparablePicture, score_pair
-from snoopsync.embedded.scoring import MAX_RANK, MAX_RANK_OF_LOW_QUALITY, Score
+from snoopsync.embedded.scoring import Score
 from snoopsync.storage.images import (
     Copies,
     DescribedImage,
@@ -60,11 +61,13 @@ class SimilarImage:
 class _LastSearch:
     """What the last search found that depends on the bytes of the picture only. It is used again
     while the collection is unchanged, because thousands of copies may be searched for, one after
-    another. ``key``: what it depends on. ``same``: the first page of images that show the same
-    picture with other bytes. ``near``: the marks of near images with other bytes, the nearest
-    first."""
+    another. ``key``: what it depends on; ``sha256`` and ``position`` are parts of it. ``same``: the
+    first page of images that show the same picture with other bytes. ``near``: the marks of near
+    images with other bytes, the nearest first."""
 
     key: object = None
+    sha256: bytes = b""
+    position: Position | None = None
     copies: Copies | None = None
     same: list[StoredImage] | None = None
     near: Keys | None = None
@@ -79,6 +82,7 @@ class SimilaritySearch:
         self._indexes: dict[int, _VersionIndex] = {}
         self._position = Position("", 0, 0)
         self._last = _LastSearch()
+        self._block = Block(None, ())
         self._recent: OrderedDict[int, ComparablePicture] = OrderedDict()
 
     def __len__(self) -> int:
@@ -110,7 +114,7 @@ class SimilaritySearch:
 
         Thousands of images may be the same picture, so no more of them are read than are needed.
         """
-        asked = ComparablePicture(features)
+        asked = self._block.comparable(features)
         owner = f"{asked_id.partition('.')[0]}." if asked_id and "." in asked_id else ""
         last = self._last_search(features.sha256, version, limit, owner)
         last.copies = last.copies or self._store.copies(features.sha256, owner)
@@ -203,12 +207,13 @@ class SimilaritySearch:
                 self.forget(gone)
             yield page, False
 
-    def _last_search(self, *asked: bytes | int | str) -> _LastSearch:
+    def _last_search(self, sha256: bytes, *asked: int | str) -> _LastSearch:
         """The last search, if it asked for the same, and nothing has changed since."""
-        key = (*asked, self._store.position())
+        position = self._store.position()
+        key = (sha256, *asked, position)
         with self._lock:
             if self._last.key != key:
-                self._last = _LastSearch(key)
+                self._last = _LastSearch(key, sha256, position)
             return self._last
 
     def _marks(self, asked: ComparablePicture, version: int) -> tuple[set[int], set[int]]:
@@ -253,14 +258,29 @@ class SimilaritySearch:
         first."""
         with self._lock:
             index = self._followed(version)
-        if not len(asked.form_codes):
-            return np.empty(0, np.int64)
+            if not len(asked.form_codes):
+                return np.empty(0, np.int64)
+            near = self._block.near(index, asked, self._store)
+        if near is not None:
+            return near
         # The lock is released, so that other threads can search while the codes of the variants are
         # computed.
         variants = asked.queries.variants
-        radius = MAX_RANK_OF_LOW_QUALITY if asked.is_low_quality else MAX_RANK
         with self._lock:
-            return index.near(asked.form_codes, variants, radius)
+            return index.near(asked.form_codes, variants, asked.radius)
+
+    def prepare(self, pictures: Iterable[Features]) -> None:
+        """Search for the near codes of these pictures of this version together, which takes less
+        time than one after another. Until the next call, searches for them use the result."""
+        by_bytes = {each.sha256: ComparablePicture(each) for each in pictures}
+        last = self._last
+        if last.near is not None and last.position == self._store.position():
+            by_bytes.pop(last.sha256, None)  # copies of the last picture need no search
+        asked = [each for each in by_bytes.values() if len(each.form_codes)]
+        for each in asked:
+            _ = each.queries  # computed without the lock
+        with self._lock:
+            self._block = Block(self._followed(FEED_VERSION), asked)
 
     def load(self) -> None:
         """Read the codes of this version, so that the first search does not have to."""
@@ -319,10 +339,17 @@ class _VersionIndex:
         if len(variants):
             hits.append(self._codes.search_variants(variants, radius))
         keys, _, distances = joined(hits)
-        marks: Keys = keys[np.argsort(distances, kind="stable")] >> 1
-        _, first = np.unique(marks, return_index=True)
-        nearest: Keys = marks[np.sort(first)]
-        return nearest
+        return _marks_of(keys[np.argsort(distances, kind="stable")])
+
+    def near_each(self, pictures: Sequence[ComparablePicture]) -> list[Keys]:
+        """As ``near`` for each of these pictures, in less time than one after another."""
+        return [_marks_of(keys) for keys in near_keys(self._codes, pictures)]
+
+    def after(self) -> _VersionIndex:
+        """An index for the codes that the store gets from now on."""
+        index = _VersionIndex(self._version)
+        index._last_mark, index._followed = self._last_mark, self._followed
+        return index
 
     def remove(self, mark: int) -> None:
         """Remove the codes with this mark, if any."""
@@ -338,6 +365,14 @@ class _VersionIndex:
         order = np.argsort(keys)
         self._codes.add(keys[order], codes[order])
         self.images += len(marks)
+
+
+def _marks_of(keys: Keys) -> Keys:
+    """The marks of these keys, each at its first position."""
+    marks = keys >> 1
+    _, first = np.unique(marks, return_index=True)
+    distinct: Keys = marks[np.sort(first)]
+    return distinct
 
 
 def _of_owner(

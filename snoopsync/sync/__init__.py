@@ -16,6 +16,7 @@ Modules, in reading order:
 ``resync``            the full resync, a state of the engine
 ``resync_report``     what a resync did
 ``pruning``           ``resync --prune``
+``shots``             whether similar pictures are copies, of one shot, or of one series
 ``duplicate_search``  searches for duplicates, and alerts
 ``renewal``           sends pictures again that the collection must describe again
 ``label_updates``     sends the names of images without the pictures

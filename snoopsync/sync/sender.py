@@ -47,6 +47,10 @@ _CREDENTIALS_SECONDS = 60.0
 #: is looked at again.
 _SECOND_LOOK_SECONDS = 1.0
 
+#: When only this fraction of the capacity waits for the workers, results are recorded, and more
+#: images are given to the workers.
+_RESERVE = 6
+
 #: The log topic for a collection that keeps accepting and refusing requests.
 _KEEPS_CHANGING = "the collection keeps accepting and refusing requests"
 
@@ -61,7 +65,8 @@ class Sender:
     ``trouble`` is why nothing can be sent now, or ``None``. ``completed`` counts the requests that
     ended. Single images are logged at ``image_log_level``. At most ``capacity`` images are given to
     the workers at the same time, and ``in_flight_file`` stores which ones in case the process dies.
-    ``refusals`` decides when refused images are sent again.
+    ``on_completed`` is called when it is time to record results. ``refusals`` decides when refused
+    images are sent again.
     """
 
     def __init__(
@@ -246,7 +251,12 @@ class Sender:
     def _submit(self, image_id: str, job: Callable[[], TransferResult | None]) -> None:
         future = self._workers.submit(job)
         self._requests[image_id] = future
-        future.add_done_callback(lambda _: self.on_completed())
+        future.add_done_callback(self._note_ended)
+
+    def _note_ended(self, _future: Future[TransferResult | None]) -> None:
+        # While enough jobs wait for the workers, results gather, and share a commit.
+        if self._workers.waiting <= self._capacity // _RESERVE:
+            self.on_completed()
 
     def can_send(self) -> bool:
         """Whether anything can be sent. While there is ``trouble``, a worker regularly probes the
@@ -367,17 +377,10 @@ class Sender:
     def note_renamed(self, image_id: str, source: RelPath, rel_path: RelPath) -> None:
         """Note that a picture was renamed. It keeps its image, so nothing is sent."""
         self.tally.note(rel_path, image_id, ImageOutcome.RENAMED)
-        log_event(
-            log,
-            self.image_log_level,
-            Event.RENAMED,
-            "renamed %s to %s",
-            *(source, rel_path),
-            **path_keys(rel_path),
-            image_id=image_id,
-            source_folder=source.folder,
-            source_path=source.text,
-        )
+        source_keys = {"source_folder": source.folder, "source_path": source.text}
+        keys = {**path_keys(rel_path), "image_id": image_id, **source_keys}
+        message, words = "renamed %s to %s", (source, rel_path)
+        log_event(log, self.image_log_level, Event.RENAMED, message, *words, **keys)
 
     def _log_image(self, event: Event, where: str, path: RelPath | None, image_id: str) -> None:
         keys, words = path_keys(path), (event, path or image_id, where)

@@ -13,6 +13,7 @@ from tests.benchmarks import (
     adding,
     arriving,
     idle,
+    importing,
     large,
     latency,
     looking,
@@ -28,7 +29,7 @@ def main() -> None:
     minutes to prepare."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     names = ("noop", "idle", "looking", "latency", "uploads", "rename", "adding")
-    by_name = ("recall", "large", "arriving")
+    by_name = ("recall", "large", "arriving", "importing")
     known = ", ".join((*names, *by_name))
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {known}")
     parser.add_argument("--rounds", type=int, default=5, help="how often each is measured")
@@ -51,6 +52,7 @@ def main() -> None:
         "latency": latency.measure,
         "adding": partial(adding.measure, rounds=given.rounds),
         "arriving": partial(arriving.measure, pictures=given.pictures, rounds=given.rounds),
+        "importing": partial(importing.measure, rounds=given.rounds),
         "large": partial(large.measure, pictures=given.pictures),
         "recall": partial(
             recall.measure, photos=given.photos, alone=given.alone, others=given.others

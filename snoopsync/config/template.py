@@ -82,7 +82,8 @@ folders:
     # The unique name of the folder in listings. The IDs of its images depend on it. The default is
     # the last part of the path.
     name: $name
-    # Which files are mirrored, as in a .gitignore. The default is all supported formats.
+    # Which files are mirrored, as in a .gitignore. The default is all supported formats. Camera RAW
+    # and JPEG XL need an extra if the collection is embedded: docs/formats.md.
     #include: ["*.jpg", "*.JPG"]
     # Patterns of files to leave out, as in a .gitignore, in addition to the default list.
     exclude: []

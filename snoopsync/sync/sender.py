@@ -49,7 +49,7 @@ _SECOND_LOOK_SECONDS = 1.0
 
 #: When only this fraction of the capacity waits for the workers, results are recorded, and more
 #: images are given to the workers.
-_RESERVE = 6
+_RESERVE = 4
 
 #: The log topic for a collection that keeps accepting and refusing requests.
 _KEEPS_CHANGING = "the collection keeps accepting and refusing requests"

@@ -42,11 +42,13 @@ _MIN_LIKENESS = 0.6
 _MIN_LARGER_SHARE = 0.3
 _MIN_SMALLER_SHARE = 0.06
 
-#: From this share on, the part is the whole picture.
+#: From these shares on, the part is nearly the whole picture. If it is nearly the whole of both
+#: pictures, one was edited, not cropped.
 _WHOLE = 0.8
+_WHOLE_OF_BOTH = 0.93
 
 #: Blurred surroundings have less than this share of the details of the part, for the same area.
-_BLURRED = 0.35
+_BLURRED = 0.55
 
 
 def regions_of_features(features: Features) -> LocatedRegions:
@@ -99,7 +101,7 @@ def _kind(ours: Luma, theirs: Luma, form: int, part: SharedPart) -> MatchKind:
         ),
     )
     (share, picture, box), (other_share, _, _) = sorted(around, key=lambda each: each[0])
-    if share >= _WHOLE:
+    if share >= _WHOLE_OF_BOTH:
         return MatchKind.EDITED
     is_whole = other_share >= _WHOLE
     return MatchKind.BORDERED if is_whole and _is_plain(picture, box) else MatchKind.CROPPED
@@ -109,7 +111,7 @@ def _is_plain(picture: Luma, inside: Box) -> bool:
     """Whether the picture is plain or blurred outside of this part."""
     count = len(picture)
     middles = (np.arange(count) + 0.5) / count
-    margin = 1 / count
+    margin = 2 / count  # the edge of the part is sharp
     is_inside = ((middles > inside.top - margin) & (middles < inside.bottom + margin))[
         :, np.newaxis
     ] & ((middles > inside.left - margin) & (middles < inside.right + margin))

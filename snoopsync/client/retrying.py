@@ -8,8 +8,8 @@ attempt may have produced as a success.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Container, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Container, Iterable, Iterator
+from contextlib import AbstractContextManager, suppress
 from typing import Generic, Self, TypeVar
 
 from snoopsync.client.circuit_breaker import CircuitBreaker, Outage, Permit
@@ -36,6 +36,7 @@ from snoopsync.core.protocol import (
     ListedImage,
     NamesAll,
     OutdatedAnswer,
+    PreparesSearches,
     Renewable,
     ReportsChanges,
     SearchAnswer,
@@ -176,6 +177,13 @@ class RetryingCollection:
 
     def _get_page(self, start: str | None) -> ListAnswer:
         return self.get_images(start, self._limits.page_images)
+
+    def prepare_searches(self, image_ids: Iterable[str]) -> None:
+        """Let the collection prepare the searches for these images, if it can. Never fails: the
+        searches themselves do."""
+        if isinstance(self._inner, PreparesSearches):
+            with suppress(CollectionError):
+                self._inner.prepare_searches(image_ids)
 
     @property
     def lists_times(self) -> bool:
@@ -319,7 +327,7 @@ class RetryingCollection:
                     result = call.send()
             except CollectionError as error:
                 # If a probe is answered with 500, the service has not recovered.
-                call.met_outage = _is_outage(error) or (permit.is_probe and not error.permanent)
+                call.met_outage = is_outage(error) or (permit.is_probe and not error.permanent)
                 if not call.met_outage:
                     self._breaker.record_answer(permit)
                 elif not is_last or error.concerns_all:
@@ -376,7 +384,7 @@ def _may_succeed_later(error: BaseException) -> bool:
     return isinstance(error, CollectionError) and not (error.permanent or error.outage)
 
 
-def _is_outage(error: CollectionError) -> bool:
+def is_outage(error: CollectionError) -> bool:
     """Whether this error indicates that the whole service has failed, not only this request."""
     if isinstance(error, Unavailable):
         if error.status == _TOO_EARLY:

@@ -105,7 +105,7 @@ sync:
   delete_after: 5s
   # How often to scan all folders, to find changes that the events missed.
   rescan_interval: 15m
-  # The number of parallel uploads.
+  # The number of parallel uploads to a service. The embedded collection uses all cores.
   workers: 4
   # Deletions are held for `snoopsync approve` when they exceed both this number and this share of
   # the folder within 10 minutes, or when a folder of 10 or more images would lose all of them.
@@ -118,6 +118,11 @@ duplicates:
   # How much a duplicate may differ: 0 means the same picture, 31 is strict, 60 is loose. Above 75,
   # unrelated pictures match.
   max_rank: 50
+  # Files of one shot belong together, such as RAW and JPEG. "false" makes them duplicates.
+  companions: true
+  # Shots that a camera took within seconds are a series: a burst or a bracket. "false" makes those
+  # that are alike duplicates.
+  series: true
   # snoopsync appends each alert to this file as a line of JSON.
   #log: ~/.local/state/snoopsync/duplicates.jsonl
 

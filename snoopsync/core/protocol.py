@@ -9,7 +9,7 @@ VisualSnoop client; where that client returned a refusal, these raise a ``Collec
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from json import loads
 from typing import BinaryIO, NamedTuple, NotRequired, Protocol, TypedDict, runtime_checkable
 
@@ -186,6 +186,15 @@ class ImageCollection(Protocol):
     def close(self) -> None:
         """Close connections and files. A call in progress may fail. No method may be called after
         this."""
+
+
+@runtime_checkable
+class PreparesSearches(Protocol):
+    """A collection that searches for several images in less time if it knows them before."""
+
+    def prepare_searches(self, image_ids: Iterable[str]) -> None:
+        """Prepare ``search_images_by_id`` for these images, which follows for each of them."""
+        ...
 
 
 class OutdatedAnswer(TypedDict):

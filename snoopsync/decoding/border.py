@@ -18,6 +18,8 @@ _TOLERANCE = 32
 _MIN_SHARE = 0.25
 _MIN_PIXELS = 32
 
+_FEW_LINES = 8
+
 #: A line is a part of a bar if at least this share of its pixels has the bar's shade. The others
 #: may be text. Shades that differ by less than the tolerance count as the same.
 _BAR_SHARE = 0.75
@@ -80,5 +82,9 @@ def _content_lines(grey: NDArray[np.uint8]) -> tuple[int, int]:
 def _border_lines(grey: NDArray[np.uint8]) -> int:
     """How many lines at the start have only the shade of the first line."""
     shade = np.int16(np.median(grey[0]))
-    has_content: NDArray[np.bool_] = (np.abs(grey - shade) > _TOLERANCE).any(axis=1)
-    return int(has_content.argmax()) if has_content.any() else len(grey)
+    # Most pictures have no border, which the first few lines show.
+    for lines in (grey[:_FEW_LINES], grey):
+        has_content: NDArray[np.bool_] = (np.abs(lines - shade) > _TOLERANCE).any(axis=1)
+        if has_content.any():
+            return int(has_content.argmax())
+    return len(grey)

@@ -6,6 +6,7 @@ import atexit
 import threading
 from functools import lru_cache
 
+from snoopsync.core.shots import Shot
 from snoopsync.decoding.features import Features
 from snoopsync.decoding.layout import (
     METADATA_QUESTION,
@@ -19,14 +20,20 @@ from snoopsync.decoding.layout import (
 )
 from snoopsync.decoding.pool import DecoderStatistics, Pool
 from snoopsync.decoding.sandbox import DecoderLimits, Outcome
+from snoopsync.decoding.shots import SHOT_QUESTION, unpack_shot
 from snoopsync.decoding.source import PictureFile
+from snoopsync.runtime.workers import CORES
 
 #: The functions that the processes run.
 _WORK = "snoopsync.decoding.work:extract"
 _DRAWING = "snoopsync.decoding.rendering:draw"
 
-#: The number of decoders of a daemon or a command.
-_DEFAULT_COUNT = 2
+#: The number of decoders of a daemon or a command: while one waits for a picture, another one uses
+#: its core. One process gives them pictures, and does not keep more than a few of them busy.
+DECODERS = min(CORES, 7) + 1
+
+#: The number of processes that render pictures for a page.
+_RENDERERS = 2
 
 
 class Decoders:
@@ -72,6 +79,10 @@ class Decoders:
             lambda answer: unpack(answer, picture.sha256, picture.size_bytes),
         )
 
+    def read_shot(self, picture: PictureFile) -> Shot:
+        """What a camera wrote into this file. Waits and raises as ``extract_features`` does."""
+        return self._pool.decode(picture.file.fileno(), SHOT_QUESTION, unpack_shot)
+
     def close(self) -> None:
         """End all decoders, even busy ones. A second call does nothing."""
         self._pool.close()
@@ -81,7 +92,7 @@ class Renderers:
     """A few sandboxed processes that render pictures for people. Safe for several threads."""
 
     def __init__(
-        self, count: int = _DEFAULT_COUNT, limits: DecoderLimits | None = None, work: str = _DRAWING
+        self, count: int = _RENDERERS, limits: DecoderLimits | None = None, work: str = _DRAWING
     ) -> None:
         """The first picture starts the processes."""
         self._pool = Pool(count, work, limits)
@@ -110,7 +121,7 @@ _sharing = threading.Lock()
 
 @lru_cache(maxsize=1)
 def _only() -> Decoders:
-    decoders = Decoders(_DEFAULT_COUNT)
+    decoders = Decoders(DECODERS)
     atexit.register(decoders.close)
     return decoders
 

@@ -10,7 +10,9 @@ Modules, in reading order:
 ``collection``     the operations: the class ``EmbeddedCollection``
 ``opening``        opens the collection in a file
 ``answers``        the IDs that the operations accept, and the dictionaries that they return
+``extraction``     extracts the features of an image, in the decoders
 ``search``         finds the stored images that are similar to a picture
+``blocks``         searches for several pictures together
 ``changes``        what other owners added that is like the images of one owner
 ``pairing``        the rank and the kind of a pair of pictures, in either order
 ``scoring``        the codes of a search, and which near codes are matches
@@ -28,6 +30,6 @@ Modules, in reading order:
 """
 
 from snoopsync.embedded.collection import EmbeddedCollection
-from snoopsync.embedded.opening import open_embedded
+from snoopsync.embedded.opening import ADDING_THREADS, open_embedded
 
-__all__ = ["EmbeddedCollection", "open_embedded"]
+__all__ = ["ADDING_THREADS", "EmbeddedCollection", "open_embedded"]

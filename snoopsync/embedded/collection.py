@@ -5,12 +5,10 @@ from __future__ import annotations
 import getpass
 import secrets
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from snoopsync.core.errors import SnoopsyncError
 from snoopsync.core.labels import check_label
 from snoopsync.core.protocol import (
     ChangedPair,
@@ -26,7 +24,7 @@ from snoopsync.core.protocol import (
     SearchByIdAnswer,
 )
 from snoopsync.decoding.features import FEED_VERSION, Features
-from snoopsync.decoding.source import PictureFile, read_picture
+from snoopsync.decoding.source import PictureFile
 from snoopsync.embedded.answers import (
     EPOCH,
     check_id,
@@ -36,6 +34,7 @@ from snoopsync.embedded.answers import (
     outdated_key,
 )
 from snoopsync.embedded.changes import changes_page, check_changes
+from snoopsync.embedded.extraction import Extraction, require_libraries
 from snoopsync.storage.images import ImageStore, StoredImage, id_taken, image_not_found
 
 if TYPE_CHECKING:
@@ -51,9 +50,6 @@ OUTDATED_PAGE = 1000
 #: The character after the dot in the order of IDs. An owner followed by it ends the range of the
 #: owner's IDs.
 _AFTER_DOT = "/"
-
-#: The optional libraries that decoding and searching need.
-_LIBRARIES = ("numpy", "PIL")
 
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -88,13 +84,12 @@ class EmbeddedCollection:
         decoders of this process do this. ``now`` returns a time with a time zone. ``new_id``
         creates the IDs of images that are added without one."""
         self._name = name
-        self._extract_features = extract_features or _shared_extract_features
+        self._extraction = Extraction(extract_features)
         self._now = now
         self._new_id = new_id
         self._store = store
         self._search: SimilaritySearch | None = None
         self._search_lock = threading.Lock()
-        self._has_libraries = False
 
     @property
     def id(self) -> str:
@@ -139,7 +134,7 @@ class EmbeddedCollection:
             raise image_not_found(image_id)
         if known and not update_existing:
             raise id_taken(image_id)
-        features = self._features_of(image)
+        features = self._extraction.features_of(image)
         now = self._microseconds()
         if not update_existing:
             return self._image_answer(self._store.add(image_id, features, now, label), "Added", 201)
@@ -160,7 +155,7 @@ class EmbeddedCollection:
         version already described the image. Raises ``NotFound``, ``Conflict`` if the image has
         other bytes, and ``Refused``, with the reason, for a picture that cannot be decoded."""
         self._find(image_id)
-        features = self._features_of(image)
+        features = self._extraction.features_of(image)
         now = self._microseconds()
         before, stored = self._store.renew(image_id, features, now)
         if stored != before:
@@ -261,7 +256,7 @@ class EmbeddedCollection:
         """The images similar to this picture. An image that another version described is found only
         if it has the same bytes. ``limit``: as in ``search_images_by_id``. Raises ``Refused``, with
         the reason, for a picture that cannot be decoded."""
-        features = self._features_of(image)
+        features = self._extraction.features_of(image)
         answer: SearchAnswer = {
             "status": 200,
             "message": "OK",
@@ -271,6 +266,12 @@ class EmbeddedCollection:
         if self._store.has_other_versions(FEED_VERSION):
             answer["partial"] = True
         return answer
+
+    def prepare_searches(self, image_ids: Iterable[str]) -> None:
+        """Search for what is near to these images together, for the searches by ID that follow."""
+        found = filter(None, map(self._store.find_described, image_ids))
+        current = [each.features for each in found if each.stored.version == FEED_VERSION]
+        self._similarity_search().prepare(current)
 
     def changes(self, since: int | None, owner: str) -> ChangesAnswer:
         """One page of what other owners added after the moment ``since`` (microseconds) that is
@@ -327,13 +328,6 @@ class EmbeddedCollection:
         moment = self._store.page_start(image_id)
         return self._find(image_id).moment if moment is None else moment
 
-    def _features_of(self, image: ImageSource) -> Features:
-        if not self._has_libraries:
-            _require_libraries()
-            self._has_libraries = True
-        with read_picture(image) as picture:
-            return self._extract_features(picture)
-
     def _microseconds(self) -> int:
         """The present Unix time in microseconds."""
         return (self._now() - EPOCH) // _MICROSECOND
@@ -366,30 +360,10 @@ class EmbeddedCollection:
     def _similarity_search(self) -> SimilaritySearch:
         with self._search_lock:
             if self._search is None:
-                _require_libraries()
+                require_libraries()
                 # Imported late, because numpy takes 0.1 s and 20 MiB. A listing, and a resync that
                 # finds nothing new, do not need numpy.
                 from snoopsync.embedded.search import SimilaritySearch
 
                 self._search = SimilaritySearch(self._store)
             return self._search
-
-
-def _shared_extract_features(picture: PictureFile) -> Features:
-    # Imported late: a resync that finds nothing new decodes nothing.
-    from snoopsync.decoding.decoders import shared
-
-    return shared().extract_features(picture)
-
-
-def _require_libraries() -> None:
-    """Raises ``SnoopsyncError`` if an optional library is not installed."""
-    for name in _LIBRARIES:
-        try:
-            is_installed = find_spec(name) is not None
-        except ValueError:  # an entry in ``sys.modules`` that is not a module
-            is_installed = False
-        if not is_installed:
-            raise SnoopsyncError(
-                f"the embedded collection needs {name}: pip install 'snoopsync[embedded]'"
-            )

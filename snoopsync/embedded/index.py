@@ -110,11 +110,11 @@ class CodeIndex:
         chunks = search.chunks(self._blocks, self._count, cores)
         return self._hits(search.hits, chunks, cores)
 
-    def search_variants(self, variants: Codes, radius: int) -> Hits:
-        """As ``search``, for the codes of all variants of one picture. Codes whose sketch is not
-        near to those of a group of variants are left out."""
-        search = VariantSearch(variants, radius)
-        cores = _cores(_COMPARISONS_FOR_VARIANTS * self._count)
+    def search_variants(self, variants: Codes, radius: int, pictures: int = 1) -> Hits:
+        """As ``search``, for the codes of all variants of so many ``pictures``, one picture after
+        another. Codes whose sketch is not near to those of a group of variants are left out."""
+        search = VariantSearch(variants, radius, pictures)
+        cores = _cores(_COMPARISONS_FOR_VARIANTS * pictures * self._count)
         chunks = [
             (start, words, self._sketches[start : start + words.shape[1]])
             for start, words in chunks_of(self._blocks, self._count, BLOCK_CODES, cores)
@@ -126,6 +126,9 @@ class CodeIndex:
     ) -> Hits:
         """What ``search`` finds in these chunks with this many threads, under the codes' keys."""
         shared = iter(chunks)
+        if cores == 1:
+            places, numbers, distances = search(shared)
+            return self._keys[self._line_of[places]], numbers, distances
         with ThreadPoolExecutor(cores) as threads:
             elsewhere = threads.map(search, [shared] * (cores - 1))
             places, numbers, distances = joined([search(shared), *elsewhere])

@@ -7,8 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from snoopsync.embedded.collection import EmbeddedCollection, random_id
+from snoopsync.runtime.workers import CORES
 from snoopsync.storage.sqlite.images import SqliteImageStore
 from snoopsync.storage.sqlite.schema import BUSY_SECONDS
+
+#: How many threads should add images at once: some give pictures to the decoders, the others wait
+#: for a commit, which they share.
+ADDING_THREADS = 4 * min(CORES, 4)
 
 
 def open_embedded(

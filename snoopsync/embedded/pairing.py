@@ -37,6 +37,11 @@ class ComparablePicture:
         return self.features.quality < pdq.MIN_QUALITY
 
     @property
+    def radius(self) -> int:
+        """The largest distance in bits of a code that may be a match."""
+        return MAX_RANK_OF_LOW_QUALITY if self.is_low_quality else MAX_RANK
+
+    @property
     def form_codes(self) -> NDArray[np.uint8]:
         """The codes of the picture's forms, with and without its borders, each a row of 32
         bytes."""

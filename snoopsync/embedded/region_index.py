@@ -49,7 +49,7 @@ class RegionIndex:
         #: the codes of each key begin.
         self._codes = np.empty(0, np.uint64)
         self._rows = np.empty(0, np.int32)
-        self._starts = np.zeros(_KEYS + 1, np.int32)
+        self._starts = np.empty(0, np.int32)
         #: Codes that were added since, and their rows.
         self._new_codes: list[RegionCodes] = []
         self._new_rows: list[_Rows] = []
@@ -94,9 +94,12 @@ class RegionIndex:
             return np.empty(0, np.int64)
         if self._new > _MOST_UNSORTED:
             self._sort()
+        self._new_codes = [np.concatenate(self._new_codes)] if self._new else []
+        self._new_rows = [np.concatenate(self._new_rows)] if self._new else []
         forms = codes_of_forms(codes)
         queries = forms.ravel()
-        found = [self._lookup(queries, at) for at in range(0, len(queries), _AT_ONCE)]
+        firsts = range(0, len(queries), _AT_ONCE) if len(self._codes) else ()
+        found = [self._lookup(queries, first) for first in firsts]
         for new, rows in zip(self._new_codes, self._new_rows, strict=True):
             bits = np.bitwise_count(queries[:, np.newaxis] ^ new)
             numbers, places = np.nonzero(bits <= MAX_BITS)
@@ -138,12 +141,16 @@ class RegionIndex:
                 np.concatenate([self._codes, codes]), np.concatenate([self._rows, rows])
             )
             self._codes, self._rows = self._codes[:0], self._rows[:0]
-            self._starts[:] = 0
+        if not len(self._codes):
+            self._starts = np.zeros(_KEYS + 1, np.int32)
         keys = _keys_of(codes)
         order = _order_of(keys)
-        places = self._starts[keys[order] + 1]
-        self._codes = np.insert(self._codes, places, codes[order])
-        self._rows = np.insert(self._rows, places, rows[order])
+        if len(self._codes):
+            places = self._starts[keys[order] + 1]
+            self._codes = np.insert(self._codes, places, codes[order])
+            self._rows = np.insert(self._rows, places, rows[order])
+        else:
+            self._codes, self._rows = codes[order], rows[order]
         self._starts[1:] += np.bincount(keys, minlength=_KEYS).cumsum().astype(np.int32)
 
     def _without_removed(self, codes: RegionCodes, rows: _Rows) -> tuple[RegionCodes, _Rows]:

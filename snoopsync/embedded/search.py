@@ -14,17 +14,18 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 import numpy as np
 
 from snoopsync.decoding.features import FEED_VERSION, Features
+from snoopsync.embedded.blocks import Block
 from snoopsync.embedded.index import Keys
 from snoopsync.embedded.kinds import MatchKind
 from snoopsync.embedded.pairing import ComparablePicture, score_pair, score_sharing_pair
-from snoopsync.embedded.scoring import MAX_RANK, MAX_RANK_OF_LOW_QUALITY, Score
+from snoopsync.embedded.scoring import Score
 from snoopsync.embedded.version_index import VersionIndex
 from snoopsync.storage.images import (
     Copies,
@@ -70,11 +71,14 @@ class SimilarImage:
 class _LastSearch:
     """What the last search found that depends on the bytes of the picture only. It is used again
     while the collection is unchanged, because thousands of copies may be searched for, one after
-    another. ``key``: what it depends on. ``same``: the first page of images that show the same
-    picture with other bytes. ``near``: the marks of near images with other bytes, the nearest
-    first. ``sharing``: those of the images that may share a part, the likeliest first."""
+    another. ``key``: what it depends on; ``sha256`` and ``position`` are parts of it. ``same``: the
+    first page of images that show the same picture with other bytes. ``near``: the marks of near
+    images with other bytes, the nearest first. ``sharing``: those of the images that may share a
+    part, the likeliest first."""
 
     key: object = None
+    sha256: bytes = b""
+    position: Position | None = None
     copies: Copies | None = None
     same: list[StoredImage] | None = None
     near: Keys | None = None
@@ -90,6 +94,7 @@ class SimilaritySearch:
         self._indexes: dict[int, VersionIndex] = {}
         self._position = Position("", 0, 0)
         self._last = _LastSearch()
+        self._block = Block(None, ())
         self._recent: OrderedDict[int, ComparablePicture] = OrderedDict()
 
     def __len__(self) -> int:
@@ -125,7 +130,7 @@ class SimilaritySearch:
 
         Thousands of images may be the same picture, so no more of them are read than are needed.
         """
-        asked = ComparablePicture(features)
+        asked = self._block.comparable(features)
         owner = f"{asked_id.partition('.')[0]}." if asked_id and "." in asked_id else ""
         last = self._last_search(features.sha256, version, limit, owner)
         last.copies = last.copies or self._store.copies(features.sha256, owner)
@@ -228,12 +233,13 @@ class SimilaritySearch:
                 self.forget(gone)
             yield page
 
-    def _last_search(self, *asked: bytes | int | str) -> _LastSearch:
+    def _last_search(self, sha256: bytes, *asked: int | str) -> _LastSearch:
         """The last search, if it asked for the same, and nothing has changed since."""
-        key = (*asked, self._store.position())
+        position = self._store.position()
+        key = (sha256, *asked, position)
         with self._lock:
             if self._last.key != key:
-                self._last = _LastSearch(key)
+                self._last = _LastSearch(key, sha256, position)
             return self._last
 
     def _scored(
@@ -277,14 +283,29 @@ class SimilaritySearch:
         first."""
         with self._lock:
             index = self._followed(version)
-        if not len(asked.form_codes):
-            return np.empty(0, np.int64)
+            if not len(asked.form_codes):
+                return np.empty(0, np.int64)
+            near = self._block.near(index, asked, self._store)
+        if near is not None:
+            return near
         # The lock is released, so that other threads can search while the codes of the variants are
         # computed.
         variants = asked.queries.variants
-        radius = MAX_RANK_OF_LOW_QUALITY if asked.is_low_quality else MAX_RANK
         with self._lock:
-            return index.near(asked.form_codes, variants, radius)
+            return index.near(asked.form_codes, variants, asked.radius)
+
+    def prepare(self, pictures: Iterable[Features]) -> None:
+        """Search for the near codes of these pictures of this version together, which takes less
+        time than one after another. Until the next call, searches for them use the result."""
+        by_bytes = {each.sha256: ComparablePicture(each) for each in pictures}
+        last = self._last
+        if last.near is not None and last.position == self._store.position():
+            by_bytes.pop(last.sha256, None)  # copies of the last picture need no search
+        asked = [each for each in by_bytes.values() if len(each.form_codes)]
+        for each in asked:
+            _ = each.queries  # computed without the lock
+        with self._lock:
+            self._block = Block(self._followed(FEED_VERSION), asked)
 
     def _sharing_marks(self, asked: ComparablePicture, version: int) -> Keys:
         """The marks of the images that may share a part with this picture, the likeliest first."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,13 +78,19 @@ def grouped(sketches: Sketches) -> list[VariantGroup]:
 
 
 class VariantSearch:
-    """A search for the codes within ``radius`` bits of any of the variants of a picture, among
+    """A search for the codes within ``radius`` bits of any of the variants of some pictures, among
     those that hardly differ in the common bits of the variant's group. Thread-safe."""
 
-    def __init__(self, variants: Codes, radius: int) -> None:
+    def __init__(self, variants: Codes, radius: int, pictures: int = 1) -> None:
+        """``variants``: those of each of so many ``pictures``, one picture after another."""
         self._radius = radius
         self._words = words_of(variants)
-        self._groups = grouped(sketches_of(variants))
+        each = len(variants) // pictures
+        self._groups = [
+            replace(group, numbers=group.numbers + first)
+            for first in range(0, len(variants), each or 1)
+            for group in grouped(sketches_of(variants[first : first + each]))
+        ]
 
     def hits(self, chunks: Iterator[SketchedChunk]) -> Hits:
         """The hits in these chunks. Several threads may share one iterator of a list."""

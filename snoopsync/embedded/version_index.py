@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -9,8 +10,10 @@ from numpy.typing import NDArray
 
 from snoopsync.decoding.features import CODE_BYTES, INDEXED_REGIONS
 from snoopsync.decoding.regions import from_bytes
+from snoopsync.embedded.blocks import near_keys
 from snoopsync.embedded.hamming import Codes, joined
 from snoopsync.embedded.index import CodeIndex, Keys
+from snoopsync.embedded.pairing import ComparablePicture
 from snoopsync.embedded.region_index import RegionIndex
 from snoopsync.storage.images import ImageStore, Position, StoredCodes
 
@@ -54,10 +57,17 @@ class VersionIndex:
         if len(variants):
             hits.append(self._codes.search_variants(variants, radius))
         keys, _, distances = joined(hits)
-        marks: Keys = keys[np.argsort(distances, kind="stable")] >> 1
-        _, first = np.unique(marks, return_index=True)
-        nearest: Keys = marks[np.sort(first)]
-        return nearest
+        return _marks_of(keys[np.argsort(distances, kind="stable")])
+
+    def near_each(self, pictures: Sequence[ComparablePicture]) -> list[Keys]:
+        """As ``near`` for each of these pictures, in less time than one after another."""
+        return [_marks_of(keys) for keys in near_keys(self._codes, pictures)]
+
+    def after(self) -> VersionIndex:
+        """An index for the codes that the store gets from now on."""
+        index = VersionIndex(self._version)
+        index._last_mark, index._followed = self._last_mark, self._followed
+        return index
 
     def sharing(self, regions: NDArray[np.uint64]) -> Keys:
         """The marks of the images that may share a part with the picture that has regions with
@@ -81,6 +91,14 @@ class VersionIndex:
         regions = from_bytes(stored.regions)["code"].astype(np.uint64)
         self._regions.add(marks, regions.reshape(-1, INDEXED_REGIONS))
         self.images += len(marks)
+
+
+def _marks_of(keys: Keys) -> Keys:
+    """The marks of these keys, each at its first position."""
+    marks = keys >> 1
+    _, first = np.unique(marks, return_index=True)
+    distinct: Keys = marks[np.sort(first)]
+    return distinct
 
 
 _Mark = TypeVar("_Mark", int, Keys)

@@ -13,5 +13,6 @@ Modules, in reading order:
 ``owned_directory``  directories and files that only their owner can write to
 ``writability``      why a file can't be written, and what to do
 ``sqlite``           the one way to open a SQLite file
+``group_commit``     commits the changes of several threads together
 ===================  =========================================================================
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 from collections.abc import Callable, Iterable
@@ -10,6 +11,10 @@ from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 Item = TypeVar("Item")
+
+
+#: The number of processor cores.
+CORES = os.cpu_count() or 1
 
 
 class Workers:
@@ -26,6 +31,11 @@ class Workers:
         ]
         for thread in self._threads:
             thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """The number of jobs that no thread has begun yet."""
+        return self._jobs.qsize()
 
     def submit(self, job: Callable[[], Result]) -> Future[Result]:
         """Run the job on one of the threads. Returns a future with its result or exception."""

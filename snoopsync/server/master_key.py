@@ -20,12 +20,16 @@ from pathlib import Path
 
 from snoopsync.core.errors import SnoopsyncError
 from snoopsync.runtime.owned_directory import own_directory, require_own_files
+from snoopsync.storage.hosting import Hosting
 
 #: The systemd credential with the master key.
 CREDENTIAL = "snoopsync-master-key"
 
 #: The environment variable with the master key.
 VARIABLE = "SNOOPSYNC_MASTER_KEY"
+
+#: The advice if a service has another key than the one that created the keys of its clients.
+USE_THAT_KEY = "use that one"
 
 _FILE = "master.key"
 _BYTES = 32
@@ -34,10 +38,12 @@ _FINGERPRINT_DIGITS = 32
 
 
 class MasterKey:
-    """Derives the secrets. Its ``repr`` does not contain the key."""
+    """Derives the secrets. Its ``repr`` does not contain the key. ``source``: the file or the
+    variable that the key was read from."""
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, source: str) -> None:
         self._key = key
+        self.source = source
 
     def __repr__(self) -> str:
         return "MasterKey(***)"
@@ -89,6 +95,16 @@ def load_master_key(
     except OSError as error:
         raise SnoopsyncError(f"{path}: {error.strerror}") from None
     return _read_private(path)
+
+
+def require_master_key(hosting: Hosting, key: MasterKey, advice: str) -> None:
+    """Record that the keys of these collections are created with this master key. Raises
+    ``SnoopsyncError``, with the advice, if they were created with another one."""
+    if hosting.record_master_key(key.fingerprint) != key.fingerprint:
+        raise SnoopsyncError(
+            f"the keys of {hosting.description} were created with another master key than the one"
+            f" in {key.source}: {advice}"
+        )
 
 
 def store_master_key(data: Path, key: MasterKey) -> None:
@@ -153,4 +169,4 @@ def _parsed(text: str, source: str) -> MasterKey:
         raise SnoopsyncError(
             f"{source} is not a master key, which has {2 * _BYTES} hexadecimal digits"
         )
-    return MasterKey(key)
+    return MasterKey(key, source)

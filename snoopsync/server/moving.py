@@ -13,13 +13,20 @@ from dataclasses import dataclass
 
 from snoopsync.core.errors import SnoopsyncError
 from snoopsync.core.text import images
-from snoopsync.server.master_key import MasterKey, load_master_key, store_master_key
+from snoopsync.server.master_key import (
+    USE_THAT_KEY,
+    load_master_key,
+    require_master_key,
+    store_master_key,
+)
 from snoopsync.server.storage import Location, open_hosting_alone
 from snoopsync.storage.hosting import HostedCollection, Hosting
 from snoopsync.storage.rows import ImageRow, ImageRows, RowDigest
 
 #: With thumbnails, so many rows are some 10 MB.
 _ROWS_PER_BLOCK = 2_000
+
+_CHOOSE_EMPTY = "choose an empty target"
 
 #: Shows the progress: what is being done, the number of images that are done, and that of all.
 Show = Callable[[str, int, int], None]
@@ -78,12 +85,12 @@ class Move:
         for each in self.target.collections():
             if each not in collections:
                 raise SnoopsyncError(
-                    f"{self.target.description} has a collection {each.name} of its own: choose an"
-                    " empty target"
+                    f"{self.target.description} has a collection {each.name} of its own:"
+                    f" {_CHOOSE_EMPTY}"
                 )
         keys = self.target.all_keys()
         if keys and keys != self.source.all_keys():
-            raise SnoopsyncError(f"the keys of {self._differ}: choose an empty target")
+            raise SnoopsyncError(f"the keys of {self._differ}: {_CHOOSE_EMPTY}")
 
     def _move_images(
         self,
@@ -158,8 +165,8 @@ def open_import(location: Location) -> Iterator[Move]:
         key = load_master_key(
             location.data, os.environ, given=location.master_key, may_create=False
         )
-        directory.require_master_key(key.fingerprint)
-        _require_for_target(database, key)
+        require_master_key(directory, key, USE_THAT_KEY)
+        require_master_key(database, key, _CHOOSE_EMPTY)
         yield Move(directory, database)
 
 
@@ -172,20 +179,10 @@ def open_export(location: Location) -> Iterator[Move]:
         key = load_master_key(
             location.data, os.environ, given=location.master_key, may_create=False
         )
-        database.require_master_key(key.fingerprint)
-        _require_for_target(directory, key)
+        require_master_key(database, key, USE_THAT_KEY)
+        require_master_key(directory, key, _CHOOSE_EMPTY)
         store_master_key(location.data, key)
         yield Move(database, directory)
-
-
-def _require_for_target(target: Hosting, key: MasterKey) -> None:
-    """Let the target have this master key. Raises ``SnoopsyncError`` if it has another one."""
-    if target.master_key_fingerprint() not in (None, key.fingerprint):
-        raise SnoopsyncError(
-            f"the keys of {target.description} were created with another master key: choose an"
-            " empty target"
-        )
-    target.require_master_key(key.fingerprint)
 
 
 @contextmanager

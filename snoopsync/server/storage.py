@@ -14,7 +14,12 @@ from pathlib import Path
 
 from snoopsync.core.errors import SnoopsyncError
 from snoopsync.runtime.owned_directory import own_directory, require_own_files
-from snoopsync.server.master_key import MasterKey, load_master_key
+from snoopsync.server.master_key import (
+    USE_THAT_KEY,
+    MasterKey,
+    load_master_key,
+    require_master_key,
+)
 from snoopsync.state.lock import locked
 from snoopsync.storage.hosting import Hosting
 from snoopsync.storage.sqlite.registry import SqliteHosting
@@ -60,7 +65,7 @@ def open_storage(location: Location) -> Iterator[Storage]:
         key = load_master_key(
             location.data, os.environ, given=location.master_key, may_create=may_create
         )
-        hosting.require_master_key(key.fingerprint)
+        require_master_key(hosting, key, USE_THAT_KEY)
         yield Storage(hosting, key, location.data / "incoming")
 
 

@@ -24,6 +24,9 @@ _MAX_LOGGED = 5
 #: search took. Pictures that arrive together are mirrored first. Alerts about them come later.
 _RESTS = 9
 
+#: How often to check, during a rest, whether pictures are still being sent.
+_LOOK_SECONDS = 0.1
+
 _KEEPS_FAILING = "the search for duplicates keeps failing and working again"
 
 
@@ -137,8 +140,11 @@ class SearchThread:
     def _rest(self, seconds: float) -> bool:
         """Rest after a search that took so many seconds, if pictures are being sent. Returns false
         if the engine knows that no request succeeds."""
-        if seconds and self._engine.in_flight:
-            self._stop.wait(_RESTS * seconds)
+        rested_at = time.monotonic() + _RESTS * seconds
+        while seconds and self._engine.in_flight:
+            left = rested_at - time.monotonic()
+            if left <= 0 or self._stop.wait(min(left, _LOOK_SECONDS)):
+                break
         return self._engine.trouble is None
 
     def _wait(self, seconds: float) -> None:

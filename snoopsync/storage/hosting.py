@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, LiteralString, Protocol
 
-from snoopsync.core.errors import Refused, SnoopsyncError, Unavailable
+from snoopsync.core.errors import Refused, Unavailable
 from snoopsync.storage.images import ImageStore
 from snoopsync.storage.rows import ImageRows
 
@@ -132,9 +132,9 @@ class Hosting(Protocol):
         """The fingerprint of the master key that the keys were created with; ``None`` before."""
         ...
 
-    def require_master_key(self, fingerprint: str) -> None:
-        """Remember the fingerprint of the master key. Raises ``SnoopsyncError`` if the keys were
-        created with another one."""
+    def record_master_key(self, fingerprint: str) -> str:
+        """Store this fingerprint of the master key if none is stored. Returns the stored one."""
+        ...
 
     def add_key(self, name: str, label: str | None = None) -> Key:
         """Add a key pair for the collection of this name, which is created if it does not exist.
@@ -192,11 +192,6 @@ def checked_label(label: str | None) -> str | None:
     if len(label) > _LONGEST_NAME or not label.isprintable():
         raise Refused(f"the label of a key must be a text of up to {_LONGEST_NAME} characters")
     return label or None
-
-
-def other_master_key(where: str) -> SnoopsyncError:
-    """The error of a service that has another master key than the one that created the keys."""
-    return SnoopsyncError(f"the keys of {where} were created with another master key: use that one")
 
 
 def send_again(reason: str) -> Unavailable:

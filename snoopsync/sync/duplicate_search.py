@@ -18,7 +18,7 @@ from snoopsync.core.errors import CollectionError, NotFound, Unavailable, Unreac
 from snoopsync.core.events import Event, Field, event_record, log_event
 from snoopsync.core.keep import IDENTICAL, FolderOrder, Keep, which_to_keep
 from snoopsync.core.model import path_keys
-from snoopsync.core.protocol import ImageCollection, SearchByIdAnswer
+from snoopsync.core.protocol import ImageCollection, PreparesSearches, SearchByIdAnswer
 from snoopsync.folders.hard_links import HardLinks
 from snoopsync.log.append_file import append_line
 from snoopsync.log.formats import JsonFormatter
@@ -29,13 +29,22 @@ from snoopsync.state.reported_pairs import ReportedPair
 from snoopsync.state.searches import Due, Searches, SearchResult
 from snoopsync.state.sides import Side
 from snoopsync.sync.changes_poll import ChangesPoll
+from snoopsync.sync.shots import ShotRelations
 
 log = logging.getLogger("snoopsync.duplicates")
 
-_BATCH = 50
+_BATCH = 48
+
+#: For how many images the collection may prepare the searches. In a collection of a million images,
+#: this takes half a second.
+_BLOCK = 16
 
 #: How many reported images of other owners are recorded before new images of ours are searched for.
-_REPORTED_BATCH = 50
+_REPORTED_BATCH = 48
+
+#: For how many images the collection may prepare the searches. In a collection of a million images,
+#: this takes half a second.
+_BLOCK = 16
 
 #: How many alerts are written to the log together, and then marked in one commit.
 _ALERTS_AT_ONCE = 500
@@ -103,7 +112,8 @@ class SearchSettings:
 class DuplicateSearch:
     """Searches for one image after another, and alerts. Used by one thread. ``hard_links`` finds
     the matches that are hard links of the image's own file, which are not duplicates.
-    ``changes_poll`` learns what other owners add after the searches."""
+    ``changes_poll`` learns what other owners add after the searches. ``relations`` finds the
+    matches that are companions, or shots of one series."""
 
     def __init__(
         self,
@@ -115,8 +125,10 @@ class DuplicateSearch:
         counters: Counters | None = None,
         hard_links: HardLinks | None = None,
         changes_poll: ChangesPoll | None = None,
+        relations: ShotRelations | None = None,
     ) -> None:
         self.changes_poll = changes_poll
+        self._relations = relations
         self._hard_links = hard_links
         self._collection = collection
         self._searches = searches
@@ -191,10 +203,12 @@ class DuplicateSearch:
             if self.changes_poll is not None:
                 self.changes_poll.begin()
             try:
-                for due in batch:
+                for number, due in enumerate(batch):
                     if is_stopped():
                         return False
                     begun = time.monotonic()
+                    if number % _BLOCK == 0:
+                        self._prepare(batch[number : number + _BLOCK])
                     try:
                         self._search(due, is_stopped)
                         failed_in_a_row = 0
@@ -216,6 +230,10 @@ class DuplicateSearch:
         batch = self._searches.due(_BATCH + len(failed))
         return [due for due in batch if due.image_id not in failed]
 
+    def _prepare(self, block: Sequence[Due]) -> None:
+        if isinstance(self._collection, PreparesSearches):
+            self._collection.prepare_searches(due.image_id for due in block)
+
     def _search(self, due: Due, is_stopped: Callable[[], bool]) -> None:
         limit = self._searches.limit(due)
         answer: SearchByIdAnswer | None = None
@@ -230,6 +248,8 @@ class DuplicateSearch:
                 limit=limit,
                 is_cut=answer.get("cut", False),
             )
+            if self._relations is not None and findings.images:
+                findings = self._relations.add_to(findings, due)
             uncompared = self._uncompared(due, answer, findings)
             is_partial = answer.get("outdated", False) or answer.get("partial", False)
         candidates = self._searches.with_same_inode(due)
@@ -327,6 +347,7 @@ class DuplicateSearch:
                         return
             self._searches.alerts.mark(batch)
             self._counters.found_duplicates(len(batch))
+        self._searches.alerts.drop_ended()
 
 
 def announce_to_log(alert: Alert) -> None:

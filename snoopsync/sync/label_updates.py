@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from time import monotonic
 
-from snoopsync.client.retrying import RetryingCollection
+from snoopsync.client.retrying import RetryingCollection, is_outage
 from snoopsync.core.errors import CollectionError, NotFound, Refused, Unauthorized, Unavailable
 from snoopsync.core.events import Event, log_event
 from snoopsync.core.labels import Labelling
@@ -104,6 +104,9 @@ class LabelUpdates:
                 must_wait = error.concerns_all or error.retry_after is not None
                 if must_wait or isinstance(error, NotFound):
                     raise
+                if is_outage(error):
+                    # If the service is down, the circuit breaker waits, and gives up in the end.
+                    self._collection.get_images(count=1)
                 first = first or error
                 failures += 1
                 if failures == _MAX_FAILURES:

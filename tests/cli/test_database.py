@@ -129,7 +129,7 @@ def test_a_node_without_the_master_key_is_told_where_to_put_it(
     (tmp_path / "wrong").chmod(0o600)
     done = home.run("keys", "add", "x", "--database", url, "--master-key", tmp_path / "wrong")
     assert done.code != 0
-    assert "another master key" in done.err
+    assert f"another master key than the one in {tmp_path / 'wrong'}: use that one" in done.err
 
 
 def test_the_tables_are_created_for_a_role_that_may_not(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -292,3 +292,23 @@ def test_a_request_that_came_too_early_is_retried_a_second_later_and_is_not_an_o
     with pytest.raises(Conflict):
         retrying.add_image(io.BytesIO(fake_picture(2)), "known")
     assert sum(pauses) >= 1.0
+
+
+class Preparing:
+    """A collection that only prepares searches, and fails once it has."""
+
+    prepared: tuple[str, ...] = ()
+
+    def prepare_searches(self, image_ids: Iterable[str]) -> None:
+        self.prepared = tuple(image_ids)
+        raise Unavailable("the index is away")
+
+
+def test_only_a_collection_that_can_prepares_searches_and_its_failure_stops_nothing(
+    server: CollectionServer, collection: RetryingCollection
+) -> None:
+    collection.prepare_searches(["a"])
+    assert not server.requests
+    preparing = Preparing()
+    RetryingCollection(cast(ImageCollection, preparing)).prepare_searches(["a", "b"])
+    assert preparing.prepared == ("a", "b")

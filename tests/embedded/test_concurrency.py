@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import io
+import signal
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,6 +16,7 @@ import pytest
 from snoopsync.core.errors import Conflict
 from snoopsync.embedded import EmbeddedCollection, open_embedded
 from tests.embedded.helpers import PICTURES, SMALL, add, found, ids, in_another_process
+from tests.support.paths import ROOT
 from tests.support.pictures import encode, photo
 
 
@@ -88,3 +93,39 @@ def test_of_many_threads_that_add_one_id_exactly_one_succeeds(
     with ThreadPoolExecutor(4) as pool:
         outcomes = [done.result() for done in [pool.submit(work) for _ in range(4)]]
     assert sorted(outcomes) == [False, False, False, True]
+
+
+_ADDING = """
+import itertools, os, sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from snoopsync.storage.sqlite.images import SqliteImageStore
+from tests.embedded.helpers import features
+
+store = SqliteImageStore(Path(sys.argv[1]), lambda: "c")
+
+def add(number):
+    store.add(str(number), features(number % 200), 1)
+    os.write(1, b"%d\\n" % number)
+
+with ThreadPoolExecutor(8) as pool:
+    for _ in pool.map(add, range(100_000)):
+        pass
+"""
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("answers", [1, 10, 100, 400])
+def test_a_kill_loses_no_image_that_was_answered(database: Path, answers: int) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", _ADDING, database], stdout=subprocess.PIPE, cwd=ROOT
+    ) as process:
+        assert process.stdout is not None
+        answered = [process.stdout.readline() for _ in range(answers)]
+        process.kill()
+        answered += process.stdout.readlines()
+    assert process.returncode == -signal.SIGKILL
+    with closing(open_embedded(database)) as collection:
+        stored = set(ids(collection))
+    assert len(answered) >= answers
+    assert {line.decode().strip() for line in answered if line.endswith(b"\n")} <= stored

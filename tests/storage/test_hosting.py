@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from snoopsync.core.errors import Refused, SnoopsyncError
+from snoopsync.core.errors import Refused
 from snoopsync.storage.hosting import Hosting
 from snoopsync.storage.sqlite.registry import SqliteHosting
 from tests.storage.conftest import Engine
@@ -44,6 +44,12 @@ def test_an_invalid_name_creates_nothing(hosting: Hosting, name: str) -> None:
     assert (hosting.all_keys(), hosting.collections()) == ([], [])
 
 
+def test_collections_are_in_the_order_of_the_bytes_of_their_names(hosting: Hosting) -> None:
+    for name in ("b", "Ä", "a", "B", "_"):
+        hosting.add_key(name)
+    assert [each.name for each in hosting.collections()] == ["B", "_", "a", "b", "Ä"]
+
+
 def test_another_process_sees_each_change_at_once(hosting: Hosting, engine: Engine) -> None:
     with closing(engine.open()) as other:
         key = other.add_key("shop")
@@ -70,14 +76,11 @@ def test_only_the_latest_use_of_a_key_is_recorded(hosting: Hosting) -> None:
     assert [each.last_used_at for each in hosting.all_keys()] == [9.0]
 
 
-def test_another_master_key_is_refused(hosting: Hosting, engine: Engine) -> None:
-    hosting.require_master_key("one")
-    hosting.require_master_key("one")
-    with (
-        closing(engine.open()) as other,
-        pytest.raises(SnoopsyncError, match="another master key"),
-    ):
-        other.require_master_key("two")
+def test_the_fingerprint_of_the_first_master_key_stays(hosting: Hosting, engine: Engine) -> None:
+    assert hosting.record_master_key("one") == "one"
+    with closing(engine.open()) as other:
+        assert other.record_master_key("two") == "one"
+    assert hosting.master_key_fingerprint() == "one"
 
 
 def test_only_an_engine_with_a_pool_has_figures_of_it(hosting: Hosting) -> None:

@@ -177,7 +177,12 @@ class Cluster:
         """The address of a new, empty database."""
         name = f"test{next(self._numbers)}"
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+            # As most databases, with an order of texts that is not that of their bytes.
+            connection.execute(
+                sql.SQL(
+                    "CREATE DATABASE {} TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'"
+                ).format(sql.Identifier(name))
+            )
         return self.url(name)
 
     def run(self, program: str, *arguments: str | Path) -> str:

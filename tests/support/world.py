@@ -130,6 +130,10 @@ class InlineWorkers(Workers):
         self.keeps_back = False
         self._kept: list[Callable[[], None]] = []
 
+    @property
+    def waiting(self) -> int:
+        return 0
+
     def submit(self, job: Callable[[], Result]) -> Future[Result]:
         future: Future[Result] = Future()
         try:

@@ -114,6 +114,15 @@ def test_a_pair_is_alerted_once_whichever_search_finds_it(world: World) -> None:
     assert world.counters.figures().duplicates == 1
 
 
+def test_searches_are_prepared_in_blocks(world: World) -> None:
+    for number in range(100):
+        world.send(f"{number:03d}")
+    world.search()
+    prepared = world.collection.prepared
+    assert [image_id for block in prepared for image_id in block] == world.collection.calls
+    assert {len(block) for block in prepared[:-1]} == {16}
+
+
 def test_the_image_that_was_searched_for_comes_first(world: World) -> None:
     world.send("a")
     world.search()

@@ -27,9 +27,12 @@ from tests.support.world import InlineWorkers, Live, Shelf, World, fake_picture
 
 IDS = [f"tester.{number}" for number in range(4)]
 
-#: So many workers send, and twice as many images are given to them.
+#: So many workers send, and three times as many images are given to them.
 WORKERS = 4
-GIVEN = 2 * WORKERS
+GIVEN = 3 * WORKERS
+
+#: The images that are given to the two workers of a world.
+INTERRUPTED = 6
 
 CONFIGURATION = f"sync: {{settle: 50ms, delete_after: 0s, workers: {WORKERS}}}\n"
 
@@ -195,7 +198,7 @@ def steps(live: Live, count: int = 20) -> None:
 
 @pytest.fixture
 def interrupted(world: World) -> Senders:
-    """The process of this world, which has ten pictures, died while it was sending four of them.
+    """The process of this world, which has ten pictures, died while it was sending six of them.
     Nothing of them has arrived."""
     world.make_workers = senders = Senders()
     for number in range(10):
@@ -205,7 +208,7 @@ def interrupted(world: World) -> Senders:
     )
     with world.running_until_it_crashes() as live:
         live.scan()
-        live.until(lambda: live.components.engine.in_flight == 4)
+        live.until(lambda: live.components.engine.in_flight == INTERRUPTED)
     world.remote.server.fault_for = lambda _seen: None
     world.remote.server.requests.clear()
     return senders
@@ -221,11 +224,11 @@ def test_interrupted_images_are_sent_first_and_one_at_a_time(
 ) -> None:
     with closing(Database(world.state_path)) as database:
         left = InFlight(State(database), path_of(world.state_path)).interrupted
-    assert len(left) == 4
+    assert len(left) == INTERRUPTED
     with world.running_until_it_crashes() as live:
         live.scan()
         senders = interrupted.senders[-1]
-        for count in range(1, 5):
+        for count in range(1, INTERRUPTED + 1):
             steps(live)
             # One more, and nothing beside it.
             assert len(sent(world)) == count
@@ -247,7 +250,7 @@ def test_a_second_crash_forgets_no_interrupted_image(world: World, interrupted: 
     first = sent(world)
     with closing(Database(world.state_path)) as database:
         left = InFlight(State(database), path_of(world.state_path)).interrupted
-    assert len(left) == 4
+    assert len(left) == INTERRUPTED
     assert set(first) <= left
 
 

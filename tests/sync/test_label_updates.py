@@ -14,7 +14,7 @@ import pytest
 from snoopsync.client.collection import Collection
 from snoopsync.config.settings import CollectionConfig, Config, FolderConfig
 from snoopsync.core.errors import CollectionError, NotFound, Refused, Unauthorized, Unavailable
-from snoopsync.core.protocol import ImageAnswer, ImageCollection
+from snoopsync.core.protocol import ImageAnswer, ImageCollection, ListAnswer
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.state.images import Counts
 from snoopsync.storage.sqlite.images import SqliteImageStore
@@ -164,6 +164,35 @@ def test_a_service_that_is_down_ends_the_pass_and_loses_nothing(world: World) ->
     with pytest.raises(Unavailable):
         world.send()
     assert (world.due(), world.labels()) == (3, {None})
+
+
+class _Down(Labelling):
+    """A collection that answers nothing. ``labels``: how many labels it was sent."""
+
+    labels = 0
+
+    def set_label(self, image_id: str, label: str | None) -> ImageAnswer:
+        self.labels += 1
+        raise Unavailable("down", status=503)
+
+    def get_images(self, start: str | None = None, count: int | None = None) -> ListAnswer:
+        raise Unavailable("down", status=503)
+
+
+def test_a_service_that_is_down_gets_one_label_until_it_answers_again(world: World) -> None:
+    down = _Down(world.database, {})
+    with world.opened(down) as components, pytest.raises(Unavailable, match="down"):
+        components.label_updates.work_off(lambda _seconds: True)
+    assert down.labels == 1
+    world.send()
+    assert world.labels() == named(*NAMES)
+
+
+def test_a_label_that_looks_like_an_outage_keeps_no_other_waiting(world: World) -> None:
+    world.refuses["a.jpg"] = Unavailable("bad gateway", status=502)
+    with pytest.raises(Unavailable, match="bad gateway"):
+        world.send()
+    assert world.labels() == {None} | named("b.jpg", "c.jpg")
 
 
 def test_labels_that_fail_for_another_reason_each_time_cause_a_few_lines(

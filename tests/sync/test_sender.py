@@ -6,8 +6,9 @@ import pytest
 
 from snoopsync.cli.exit_codes import of_resync
 from snoopsync.core.planner import Verb
+from snoopsync.runtime.workers import Workers
 from tests.support.faults import answers, reset_after
-from tests.support.world import World, fake_picture
+from tests.support.world import InlineWorkers, World, fake_picture
 from tests.sync.helpers import A, B, C, D, crash_while_sending, mirror
 
 
@@ -140,4 +141,38 @@ def test_an_unfinished_upload_of_an_image_that_is_missing_is_sent_once(world: Wo
     assert [verb for verb, _, _ in plan.lines] == [Verb.ADD]
     assert world.resync().summary.added == 1
     assert [seen.method for seen in world.remote.uploads()] == ["POST"]
+    world.check_mirrored()
+
+
+class _QueuedWorkers(InlineWorkers):
+    """``queued``: how many jobs seem to wait."""
+
+    queued = 0
+
+    @property
+    def waiting(self) -> int:
+        return self.queued
+
+
+@pytest.mark.parametrize(("queued", "is_woken"), [(0, True), (1, True), (2, False)])
+def test_results_gather_while_enough_images_wait_for_the_workers(
+    world: World, queued: int, is_woken: bool
+) -> None:
+    made: list[_QueuedWorkers] = []
+
+    def make(count: int, name: str) -> Workers:
+        made.append(_QueuedWorkers(count, name))
+        return made[-1]
+
+    world.make_workers = make
+    with world.running() as live:
+        world.disk.write("a.jpg", A)
+        for workers in made:
+            workers.queued = queued
+        calls: list[str] = []
+        live.components.engine.sender.on_completed = lambda: calls.append("woken")
+        live.scan()
+        live.until(lambda: len(world.remote.ids()) == 1)
+        assert bool(calls) == is_woken
+        live.settle()
     world.check_mirrored()

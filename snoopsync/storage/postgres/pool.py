@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -79,6 +80,9 @@ class Pool:
         #: Whether the database may have lost changes.
         self.history = History()
         self._away_until = 0.0
+        # ``psycopg_pool`` does not count all of them.
+        self._failed = 0
+        self._counting = threading.Lock()
         options = {name: value for name, value in _DEFAULTS.items() if name not in given}
         with (
             translated(self.description),
@@ -124,7 +128,7 @@ class Pool:
             most=figures["pool_max"],
             in_use=figures["pool_size"] - figures["pool_available"],
             waiting=figures.get("requests_waiting", 0),
-            failed=figures.get("requests_errors", 0),
+            failed=self._failed,
         )
 
     @contextmanager
@@ -138,6 +142,8 @@ class Pool:
                 with self._pool.connection() as connection:
                     yield connection
             except PoolTimeout:
+                with self._counting:
+                    self._failed += 1
                 self._away_until = time.monotonic() + _AWAY_SECONDS
                 raise
 

@@ -18,7 +18,6 @@ from snoopsync.storage.hosting import (
     checked_label,
     checked_name,
     key_values,
-    other_master_key,
 )
 from snoopsync.storage.images import ImageStore
 from snoopsync.storage.postgres.images import PostgresImageStore
@@ -75,14 +74,15 @@ class PostgresHosting:
             row = connection.execute("SELECT fingerprint FROM meta").fetchone()
         return None if row is None else row[0]
 
-    def require_master_key(self, fingerprint: str) -> None:
+    def record_master_key(self, fingerprint: str) -> str:
         """As in ``Hosting``."""
         with self._pool.connection() as connection:
-            connection.execute(
-                "UPDATE meta SET fingerprint = %s WHERE fingerprint IS NULL", (fingerprint,)
-            )
-        if self.master_key_fingerprint() != fingerprint:
-            raise other_master_key(self.description)
+            row = connection.execute(
+                "UPDATE meta SET fingerprint = coalesce(fingerprint, %s) RETURNING fingerprint",
+                (fingerprint,),
+            ).fetchone()
+        assert row is not None  # the schema has this row
+        return str(row[0])
 
     def add_key(self, name: str, label: str | None = None) -> Key:
         """As in ``Hosting``."""

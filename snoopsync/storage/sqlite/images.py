@@ -12,14 +12,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from snoopsync.core.protocol import IdRange
-from snoopsync.decoding.features import (
-    CODE_BYTES,
-    FEED_VERSION,
-    INDEXED_REGIONS,
-    REGION_BYTES,
-    Features,
-)
-from snoopsync.runtime.sqlite import transaction
+from snoopsync.decoding.features import CODE_BYTES, FEED_VERSION, INDEXED_REGION_BYTES, Features
+from snoopsync.runtime.group_commit import Change, GroupCommit, Result
 from snoopsync.storage.images import (
     Copies,
     DescribedImage,
@@ -47,7 +41,6 @@ from snoopsync.storage.sqlite.image_rows import (
 
 _ROWS_PER_BLOCK = 5_000
 _CODES_PER_BLOCK = 4_096
-_REGION_BYTES_PER_IMAGE = INDEXED_REGIONS * REGION_BYTES
 
 #: How many starts of pages are remembered. Only one process serves a file.
 _MAX_PAGE_STARTS = 10_000
@@ -70,18 +63,19 @@ class SqliteImageStore:
         process."""
         self._path = path
         self._busy_seconds = busy_seconds
-        # With two locks, no search waits for the disk while an image is added.
-        self._writing, self._reading = threading.Lock(), threading.Lock()
+        # With two connections, no search waits for the disk while an image is added.
+        self._reading = threading.Lock()
         #: The moment of each image that a page named as the start of the next page, by its ID.
         self._page_starts: OrderedDict[str, int] = OrderedDict()
         with schema.translated(path):
-            self._writer = schema.connect(path, busy_seconds)
+            writer = schema.connect(path, busy_seconds)
             try:
-                self._collection_id = schema.collection_id(self._writer, new_id)
+                self._collection_id = schema.collection_id(writer, new_id)
                 self._reader = schema.connect(path, busy_seconds)
             except BaseException:
-                self._writer.close()
+                writer.close()
                 raise
+        self._commits = GroupCommit(writer)
 
     @property
     def collection_id(self) -> str:
@@ -90,34 +84,41 @@ class SqliteImageStore:
 
     def close(self) -> None:
         """Close the database. A second call does nothing."""
-        with self._writing, self._reading:
+        self._commits.close()
+        with self._reading:
             self._reader.close()
-            self._writer.close()
 
     def add(
         self, image_id: str, features: Features, now: int, label: str | None = None
     ) -> StoredImage:
         """As in ``ImageStore``."""
-        with self._write_transaction() as writer:
+
+        def insert(writer: sqlite3.Connection) -> StoredImage:
             if find_row(writer, image_id) is not None:
                 raise id_taken(image_id)
             return insert_row(writer, image_id, features, now, label)
+
+        return self._change(insert)
 
     def replace(
         self, image_id: str, features: Features, now: int, label: str | None = None
     ) -> tuple[StoredImage, StoredImage]:
         """As in ``ImageStore``."""
-        with self._write_transaction() as writer:
+
+        def change(writer: sqlite3.Connection) -> tuple[StoredImage, StoredImage]:
             before = require_row(writer, image_id)
-            label = before.label if label is None else label
+            new_label = before.label if label is None else label
             if before.is_outdated and before.sha256 == features.sha256:
-                return before, describe_row(writer, before, features, now, label)
+                return before, describe_row(writer, before, features, now, new_label)
             delete_row(writer, before)
-            return before, insert_row(writer, image_id, features, now, label)
+            return before, insert_row(writer, image_id, features, now, new_label)
+
+        return self._change(change)
 
     def renew(self, image_id: str, features: Features, now: int) -> tuple[StoredImage, StoredImage]:
         """As in ``ImageStore``."""
-        with self._write_transaction() as writer:
+
+        def describe(writer: sqlite3.Connection) -> tuple[StoredImage, StoredImage]:
             stored = require_row(writer, image_id)
             if stored.sha256 != features.sha256:
                 raise other_bytes(image_id)
@@ -125,17 +126,21 @@ class SqliteImageStore:
                 return stored, stored
             return stored, describe_row(writer, stored, features, now, stored.label)
 
+        return self._change(describe)
+
     def set_label(self, image_id: str, label: str | None) -> StoredImage:
         """As in ``ImageStore``."""
-        with self._write_transaction() as writer:
-            return label_row(writer, image_id, label)
+        return self._change(lambda writer: label_row(writer, image_id, label))
 
     def remove(self, image_id: str) -> StoredImage:
         """Remove this image. Returns the removed image. Raises ``NotFound``."""
-        with self._write_transaction() as writer:
+
+        def remove(writer: sqlite3.Connection) -> StoredImage:
             stored = require_row(writer, image_id)
             delete_row(writer, stored)
             return stored
+
+        return self._change(remove)
 
     def find(self, image_id: str) -> StoredImage | None:
         """The image with this ID; ``None`` if there is none."""
@@ -322,7 +327,7 @@ class SqliteImageStore:
         """As in ``ImageStore``. The lock is released between two blocks."""
         values = {
             "bytes": CODE_BYTES,
-            "region_bytes": _REGION_BYTES_PER_IMAGE,
+            "region_bytes": INDEXED_REGION_BYTES,
             "version": version,
             "count": _CODES_PER_BLOCK,
         }
@@ -340,7 +345,7 @@ class SqliteImageStore:
                 b"".join(codes_of),
                 array("q", bordered).tobytes(),
                 b"".join(trimmed),
-                b"".join([each.ljust(_REGION_BYTES_PER_IMAGE, b"\0") for each in regions]),
+                b"".join([each.ljust(INDEXED_REGION_BYTES, b"\0") for each in regions]),
             )
 
     def has_other_versions(self, version: int) -> bool:
@@ -383,10 +388,10 @@ class SqliteImageStore:
             )
             return rows.fetchall()
 
-    @contextmanager
-    def _write_transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._writing, schema.translated(self._path), transaction(self._writer):
-            yield self._writer
+    def _change(self, change: Change[Result]) -> Result:
+        """Commit this change, together with those of other threads."""
+        with schema.translated(self._path):
+            return self._commits.run(change)
 
     @contextmanager
     def _read_connection(self) -> Iterator[sqlite3.Connection]:

@@ -24,7 +24,6 @@ from snoopsync.storage.hosting import (
     checked_label,
     checked_name,
     key_values,
-    other_master_key,
 )
 from snoopsync.storage.images import ImageStore
 from snoopsync.storage.rows import ImageRows
@@ -109,15 +108,14 @@ class SqliteHosting:
             row = connection.execute("SELECT fingerprint FROM master_key").fetchone()
         return None if row is None else str(row[0])
 
-    def require_master_key(self, fingerprint: str) -> None:
+    def record_master_key(self, fingerprint: str) -> str:
         """As in ``Hosting``."""
         with self._changing() as connection:
             connection.execute(
                 "INSERT INTO master_key SELECT ? WHERE NOT EXISTS (SELECT 1 FROM master_key)",
                 (fingerprint,),
             )
-        if self.master_key_fingerprint() != fingerprint:
-            raise other_master_key(self.description)
+            return str(connection.execute("SELECT fingerprint FROM master_key").fetchone()[0])
 
     def add_key(self, name: str, label: str | None = None) -> Key:
         """As in ``Hosting``."""

@@ -17,6 +17,7 @@ from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 
 from snoopsync.client.signing import Signer
+from tests.support.hostile_pictures import bombs
 from tests.support.pictures import encode, photo
 
 #: The pause between two pieces of an attack that could send faster than it gets answers.
@@ -149,15 +150,21 @@ def idle_handshakes(means: Means) -> None:
 def pictures(means: Means) -> None:
     """Forty large pictures at once, again and again."""
     body = encode(photo(1).resize(_LARGE), quality=90)
+    _in_threads(40, means, lambda _: _search(means, body))
 
-    def turn(_: Means) -> None:
-        head = means.head("POST", "/api/v1/search", f"Content-Length: {len(body)}")
-        with closing(means.connected()) as connection:
-            connection.settimeout(_ANSWER_SECONDS)
-            connection.sendall(head + body)
-            connection.recv(100)
 
-    _in_threads(40, means, turn)
+def _search(means: Means, body: bytes) -> None:
+    head = means.head("POST", "/api/v1/search", f"Content-Length: {len(body)}")
+    with closing(means.connected()) as connection:
+        connection.settimeout(_ANSWER_SECONDS)
+        connection.sendall(head + body)
+        connection.recv(100)
+
+
+def picture_bombs(means: Means) -> None:
+    """Small files that claim to be huge, or that expand to hundreds of megabytes."""
+    all_ = [body for _, body in bombs()]
+    _in_threads(40, means, lambda _: _search(means, means.dice.choice(all_)))
 
 
 def uploads_that_leave(means: Means) -> None:
@@ -227,6 +234,7 @@ PLAIN = (
     slow_heads,
     slow_readers,
     pictures,
+    picture_bombs,
     uploads_that_leave,
     half_bodies,
     replays,

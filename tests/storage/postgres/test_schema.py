@@ -53,7 +53,7 @@ def test_the_role_of_a_node_needs_no_right_but_to_change_rows(url: str, plain: s
     assert upgrade_database(url, role).endswith(f"have version {VERSION} now")
     assert upgrade_database(url, role).endswith(f"have version {VERSION} already")
     with closing(PostgresHosting(plain)) as hosting:
-        hosting.require_master_key("one")
+        hosting.record_master_key("one")
         key = hosting.add_key("pictures")
         hosting.signatures.accept(key.public_key, "s", 1.0, 1.0)
         [collection] = hosting.collections()

@@ -118,6 +118,11 @@ duplicates:
   # How much a duplicate may differ: 0 means the same picture, 31 is strict, 60 is loose. Above 75,
   # unrelated pictures match.
   max_rank: 50
+  # Files of one shot belong together, such as RAW and JPEG. "false" makes them duplicates.
+  companions: true
+  # Shots that a camera took within seconds are a series: a burst or a bracket. "false" makes those
+  # that are alike duplicates.
+  series: true
   # snoopsync appends each alert to this file as a line of JSON.
   #log: ~/.local/state/snoopsync/duplicates.jsonl
 

@@ -157,9 +157,12 @@ class RegionIndex:
             self._starts = np.zeros(_KEYS + 1, np.int32)
         keys = _keys_of(codes)
         order = _order_of(keys)
-        places = self._starts[keys[order] + 1]
-        self._codes = np.insert(self._codes, places, codes[order])
-        self._rows = np.insert(self._rows, places, rows[order])
+        if len(self._codes):
+            places = self._starts[keys[order] + 1]
+            self._codes = np.insert(self._codes, places, codes[order])
+            self._rows = np.insert(self._rows, places, rows[order])
+        else:
+            self._codes, self._rows = codes[order], rows[order]
         self._starts[1:] += np.bincount(keys, minlength=_KEYS).cumsum().astype(np.int32)
 
     def _without_removed(self, codes: RegionCodes, rows: _Rows) -> tuple[RegionCodes, _Rows]:

@@ -73,7 +73,6 @@ def measure(root: Path, *, rounds: int) -> None:
     if find_spec("imagehash"):
         others["imagehash"] = _hash_all
     head = ("", "start s", "a second", "cores busy %", "decode", "ratio", *list(others)[1:])
-    rows = []
     for kind in _KINDS:
         folder, single = _files(root / "importing", kind)
         starts, imports = [], []
@@ -85,8 +84,8 @@ def measure(root: Path, *, rounds: int) -> None:
                 begun = time.perf_counter()
                 work(folder)
                 taken[name].append(time.perf_counter() - begun)
-        rows.append(_row(kind, starts[1:], imports[1:], {n: s[1:] for n, s in taken.items()}))
-    table(f"the first import, pictures a second, {CORES} cores", head, rows)
+        row = _row(kind, starts[1:], imports[1:], {name: each[1:] for name, each in taken.items()})
+        table(f"the first import, pictures a second, {CORES} cores", head, [row])
 
 
 def _row(

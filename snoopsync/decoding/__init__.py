@@ -28,8 +28,9 @@ Modules, in reading order:
 ``psd``        the merged picture of a PSD or PSB
 ``frames``     animations and pictures of several pages
 ``pixels``     converts all kinds of pixels to 8 bits
-``border``     finds uniform borders
+``border``     finds uniform borders, and bars with text
 ``pdq``        PDQ, the perceptual code
+``regions``    the codes of parts of the picture
 ``traces``     traces of an earlier JPEG in the pixels
 ``evidence``   whether the file is an original or a copy
 ``decode``     extracts the features of a picture from its bytes

@@ -20,6 +20,11 @@ _MIN_PIXELS = 32
 
 _FEW_LINES = 8
 
+#: A line is a part of a bar if at least this share of its pixels has the bar's shade. The others
+#: may be text. Shades that differ by less than the tolerance count as the same.
+_BAR_SHARE = 0.75
+_BAR_TOLERANCE = 4
+
 
 def content_box(grey: NDArray[np.uint8]) -> Box | None:
     """The part of the picture inside its uniform borders.
@@ -37,6 +42,30 @@ def content_box(grey: NDArray[np.uint8]) -> Box | None:
     if bottom - top < max(_MIN_PIXELS, _MIN_SHARE * height):
         return None
     return left, top, right, bottom
+
+
+def part_between_bars(grey: NDArray[np.uint8]) -> Box | None:
+    """The part of the picture between bars that may have text on them, as in a screenshot.
+
+    As with ``content_box``, returns ``None`` if there are no bars, or if too little would remain.
+    """
+    height, width = grey.shape
+    top, bottom = _bar_lines(grey), height - _bar_lines(grey[::-1])
+    if bottom - top < max(_MIN_PIXELS, _MIN_SHARE * height):
+        return None
+    columns = grey[top:bottom].T
+    left, right = _bar_lines(columns), width - _bar_lines(columns[::-1])
+    if right - left < max(_MIN_PIXELS, _MIN_SHARE * width):
+        return None
+    is_whole = (left, top, right, bottom) == (0, 0, width, height)
+    return None if is_whole else (left, top, right, bottom)
+
+
+def _bar_lines(grey: NDArray[np.uint8]) -> int:
+    """How many lines at the start are a bar."""
+    shade = np.int16(np.median(grey[0]))
+    is_bar = (np.abs(grey - shade) <= _BAR_TOLERANCE).mean(axis=1) >= _BAR_SHARE
+    return len(grey) if is_bar.all() else int(is_bar.argmin())
 
 
 def _content_lines(grey: NDArray[np.uint8]) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError, _imaging
 
 from snoopsync.core.errors import Refused, Undecodable
-from snoopsync.decoding import border, pdq, pixels, tiff
+from snoopsync.decoding import border, pdq, pixels, regions, tiff
 from snoopsync.decoding.evidence import evidence_of
 from snoopsync.decoding.features import COLOUR_SIDE, Features, Thumbnail
 from snoopsync.decoding.formats import FORMATS_TEXT
@@ -91,12 +91,14 @@ class _Rendering(NamedTuple):
 
 class _Codes(NamedTuple):
     """The codes of a picture and its quality. ``trimmed``: the codes of the picture without its
-    borders. ``inner``: the shades of grey without its borders. Both are empty if it has none."""
+    borders. ``inner``: the shades of grey without its borders. Both are empty if it has none.
+    ``regions``: its regions; empty if it has too little detail for them."""
 
     codes: bytes
     quality: int
     trimmed: bytes = b""
     inner: bytes = b""
+    regions: bytes = b""
 
 
 def _extract(whole: io.BytesIO, content: io.BytesIO, sha256: bytes) -> Features:
@@ -109,7 +111,7 @@ def _extract(whole: io.BytesIO, content: io.BytesIO, sha256: bytes) -> Features:
             rendering = _rendered(frames.sheet if frames else picture)
             # Borders are only trimmed from single opaque pictures: in a sheet, each frame has its
             # own borders, and for a trimmed picture only the grey is stored, not its transparency.
-            codes = _codes(rendering, may_trim=frames is None and not rendering.alpha)
+            codes = _codes(rendering, is_single=frames is None and not rendering.alpha)
     pixels_of_digest = rendering.thumbnail.tobytes() + rendering.alpha
     digest = hashlib.blake2b(pixels_of_digest, digest_size=_DIGEST_BYTES)
     if frames:
@@ -132,6 +134,7 @@ def _extract(whole: io.BytesIO, content: io.BytesIO, sha256: bytes) -> Features:
         thumbnail=_stored_thumbnail(rendering, codes.inner),
         frames=frames.count if frames else 1,
         evidence=evidence,
+        regions=codes.regions,
     )
 
 
@@ -163,8 +166,9 @@ def _thumbnail(picture: Image.Image, box: border.Box | None = None) -> Image.Ima
     return picture.resize((pdq.SIDE, pdq.SIDE), Image.Resampling.BILINEAR, box)
 
 
-def _codes(rendering: _Rendering, *, may_trim: bool) -> _Codes:
-    """The codes of this picture, and those without its borders if it has any.
+def _codes(rendering: _Rendering, *, is_single: bool) -> _Codes:
+    """The codes of this picture, and those without its borders if it has any. ``is_single``:
+    whether it is a single opaque picture.
 
     If the quality without the borders is too low for codes, it becomes the picture's quality. The
     picture's own codes would then only describe the borders, which any flat picture may have.
@@ -174,17 +178,22 @@ def _codes(rendering: _Rendering, *, may_trim: bool) -> _Codes:
     if quality < pdq.MIN_QUALITY_OF_CODES:
         return _Codes(b"", quality)
     codes = pdq.eight_codes(luma)
-    box = border.content_box(np.asarray(rendering.picture.convert("L"))) if may_trim else None
-    if box is None or quality < pdq.MIN_QUALITY:
+    if not is_single or quality < pdq.MIN_QUALITY:
         return _Codes(codes, quality)
+    grey = rendering.picture.convert("L")
+    shades = np.asarray(grey)
+    found = regions.regions_of(grey, border.part_between_bars(shades))
+    box = border.content_box(shades)
+    if box is None:
+        return _Codes(codes, quality, regions=found)
     inner = _luma(_thumbnail(rendering.picture, box))
     inner_quality = pdq.quality(inner)
     if inner_quality < pdq.MIN_QUALITY:
         return _Codes(codes, inner_quality)
     trimmed = pdq.eight_codes(inner)
     if trimmed == codes:
-        return _Codes(codes, quality)
-    return _Codes(codes, quality, trimmed, _shades(inner))
+        return _Codes(codes, quality, regions=found)
+    return _Codes(codes, quality, trimmed, _shades(inner), found)
 
 
 def _luma(thumbnail: Image.Image) -> NDArray[np.float64]:

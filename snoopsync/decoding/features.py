@@ -8,8 +8,8 @@ from snoopsync.decoding.evidence import FileEvidence
 
 #: The version of the method that computes codes from pixels. Codes of two versions cannot be
 #: compared. Increase this number with every change to ``decode``, ``pixels``, ``frames``,
-#: ``border`` or ``pdq`` that changes a bit of any code.
-FEED_VERSION = 2
+#: ``border``, ``pdq`` or ``regions`` that changes a bit of any code.
+FEED_VERSION = 3
 
 #: Bytes of one code: 256 bits.
 CODE_BYTES = 32
@@ -22,6 +22,14 @@ SIDE = 64
 
 #: Pixels along each side of a thumbnail's colours.
 COLOUR_SIDE = 8
+
+
+#: Bytes of one region, the most regions of a picture, and how many of them an index has in memory,
+#: with their bytes.
+REGION_BYTES = 11
+MAX_REGIONS = 32
+INDEXED_REGIONS = 12
+INDEXED_REGION_BYTES = INDEXED_REGIONS * REGION_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +63,8 @@ class Features:
     - ``frames``: the number of frames or pages. If there are several, quality, codes and thumbnail
       describe one sheet that shows them all.
     - ``evidence``: ``None`` if an older version described the picture.
+    - ``regions``: see ``decoding/regions``; empty for a picture with little detail, transparent
+      pixels or several frames.
     """
 
     sha256: bytes
@@ -69,3 +79,4 @@ class Features:
     thumbnail: Thumbnail | None
     frames: int = 1
     evidence: FileEvidence | None = None
+    regions: bytes = b""

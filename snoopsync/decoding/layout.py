@@ -27,6 +27,8 @@ from snoopsync.decoding.features import (
     CODE_BYTES,
     COLOUR_SIDE,
     FORM_COUNT,
+    MAX_REGIONS,
+    REGION_BYTES,
     SIDE,
     Features,
     Thumbnail,
@@ -53,8 +55,8 @@ _METADATA = struct.Struct("<8s19s100s")
 _SIZE = struct.Struct("<IIB")
 
 #: Format, width, height, frames, quality, flags of the evidence, JPEG quality (0: none), digest,
-#: and the lengths of codes, trimmed, alpha and inner.
-_HEAD = struct.Struct("<8sIIIBBB16sHHHH")
+#: and the lengths of codes, trimmed, alpha, inner and regions.
+_HEAD = struct.Struct("<8sIIIBBB16sHHHHH")
 _STATUS = struct.Struct("<H")
 
 _GREY_BYTES = SIDE * SIDE
@@ -102,7 +104,10 @@ def pack(features: Features) -> bytes:
     """The answer for a decoded picture, whose features must be complete."""
     thumbnail, evidence = features.thumbnail, features.evidence
     assert thumbnail is not None and evidence is not None
-    parts = (features.codes, features.trimmed, thumbnail.alpha, thumbnail.inner)
+    parts = (
+        *(features.codes, features.trimmed),
+        *(thumbnail.alpha, thumbnail.inner, features.regions),
+    )
     head = _HEAD.pack(
         features.kind.encode("ascii"),
         features.width,
@@ -228,7 +233,7 @@ def _features(body: bytes, sha256: bytes, size_bytes: int) -> Features:
     for length in (_GREY_BYTES, _COLOUR_BYTES, *lengths):
         parts.append(body[at : at + length])
         at += length
-    grey, colour, codes, trimmed, alpha, inner = parts
+    grey, colour, codes, trimmed, alpha, inner, regions = parts
     is_valid = (
         at == len(body)
         and kind in KINDS
@@ -237,6 +242,7 @@ def _features(body: bytes, sha256: bytes, size_bytes: int) -> Features:
         and flags < 1 << len(_FLAGS)
         and {len(codes), len(trimmed)} <= {0, FORM_COUNT * CODE_BYTES}
         and {len(alpha), len(inner)} <= {0, _GREY_BYTES}
+        and len(regions) in range(0, MAX_REGIONS * REGION_BYTES + 1, REGION_BYTES)
     )
     if not is_valid:
         raise ValueError("invalid features")
@@ -257,4 +263,5 @@ def _features(body: bytes, sha256: bytes, size_bytes: int) -> Features:
         thumbnail=Thumbnail(grey, colour, alpha, inner),
         frames=frames,
         evidence=evidence,
+        regions=regions,
     )

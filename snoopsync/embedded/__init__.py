@@ -6,22 +6,27 @@ because numpy is imported only for the first picture.
 
 Modules, in reading order:
 
-==============  ============================================================
-``collection``  the operations: the class ``EmbeddedCollection``
-``opening``     opens the collection in a file
-``answers``     the IDs that the operations accept, and the dictionaries that they return
-``extraction``  extracts the features of an image, in the decoders
-``search``      finds the stored images that are similar to a picture
-``blocks``      searches for several pictures together
-``changes``     what other owners added that is like the images of one owner
-``pairing``     the rank and the kind of a pair of pictures, in either order
-``scoring``     the codes of a search, and which near codes are matches
-``kinds``       the kinds of matches, from the difference of two thumbnails
-``variants``    a picture cropped, framed or rotated a little
-``index``       codes in memory: add, remove, search
-``hamming``     exact search for near codes, by counting differing bits
-``sketches``    search for the codes of many variants, among codes whose coarse bits are alike
-==============  ============================================================
+=================  ============================================================
+``collection``     the operations: the class ``EmbeddedCollection``
+``opening``        opens the collection in a file
+``answers``        the IDs that the operations accept, and the dictionaries that they return
+``extraction``     extracts the features of an image, in the decoders
+``search``         finds the stored images that are similar to a picture
+``blocks``         searches for several pictures together
+``changes``        what other owners added that is like the images of one owner
+``pairing``        the rank and the kind of a pair of pictures, in either order
+``scoring``        the codes of a search, and which near codes are matches
+``kinds``          the kinds of matches, from the difference of two thumbnails
+``variants``       a picture cropped, framed or rotated a little
+``parts``          the rank and the kind of a pair of pictures that share a part
+``region_pairs``   pairs of regions, and what they suggest about two pictures
+``alignment``      aligns two thumbnails by the part that both show
+``version_index``  the codes and regions that one version computed, in memory
+``index``          codes in memory: add, remove, search
+``hamming``        exact search for near codes, by counting differing bits
+``sketches``       search for the codes of many variants, among codes whose coarse bits are alike
+``region_index``   regions in memory: add, remove, search
+=================  ============================================================
 """
 
 from snoopsync.embedded.collection import EmbeddedCollection

@@ -1,4 +1,4 @@
-"""Searches an index for the codes of several pictures together.
+"""What a search for several pictures together found.
 
 Most of the time of a search in a small index is that of the calls of numpy, and several pictures
 share them.
@@ -7,24 +7,20 @@ share them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from snoopsync.decoding.features import Features
-from snoopsync.embedded.hamming import joined
-from snoopsync.embedded.index import CodeIndex, Keys
+from snoopsync.embedded.index import Keys
 from snoopsync.embedded.pairing import ComparablePicture
+from snoopsync.embedded.version_index import VersionIndex
 from snoopsync.storage.images import ImageStore
-
-if TYPE_CHECKING:
-    from snoopsync.embedded.search import _VersionIndex
 
 
 class Block:
     """What the search for several pictures together found. Not thread-safe."""
 
-    def __init__(self, index: _VersionIndex | None, pictures: Sequence[ComparablePicture]) -> None:
+    def __init__(self, index: VersionIndex | None, pictures: Sequence[ComparablePicture]) -> None:
         """Searches ``index`` for these pictures, which must have codes."""
         self._index = index
         self._found: dict[bytes, tuple[ComparablePicture, Keys]] = {}
@@ -40,9 +36,7 @@ class Block:
         picture, _ = self._found.get(features.sha256, (None, None))
         return picture if picture and picture.features == features else ComparablePicture(features)
 
-    def near(
-        self, index: _VersionIndex, asked: ComparablePicture, store: ImageStore
-    ) -> Keys | None:
+    def near(self, index: VersionIndex, asked: ComparablePicture, store: ImageStore) -> Keys | None:
         """The marks of the images that are near to this picture, as ``index.near`` would return
         them; ``None`` if they are not known."""
         picture, near = self._found.get(asked.features.sha256, (None, None))
@@ -53,29 +47,3 @@ class Block:
             return near
         later = self._later.near(asked.form_codes, asked.queries.variants, asked.radius)
         return np.concatenate([later, near])
-
-
-def near_keys(codes: CodeIndex, pictures: Sequence[ComparablePicture]) -> list[Keys]:
-    """For each of these pictures: the keys of the codes that are near to its forms or variants, the
-    nearest first. A key may occur several times."""
-    if not pictures:
-        return []
-    radius = max(each.radius for each in pictures)
-    forms = [each.form_codes for each in pictures]
-    of_query = np.repeat(np.arange(len(pictures)), [len(each) for each in forms])
-    keys, queries, distances = codes.search(np.concatenate(forms), radius)
-    hits = [(keys, of_query[queries], distances)]
-    deep = [number for number, each in enumerate(pictures) if len(each.queries.variants)]
-    if deep:
-        variants = [pictures[number].queries.variants for number in deep]
-        keys, queries, distances = codes.search_variants(
-            np.concatenate(variants), radius, len(deep)
-        )
-        hits.append((keys, np.array(deep)[queries // len(variants[0])], distances))
-    keys, of_picture, distances = joined(hits)
-    order = np.argsort(distances, kind="stable")
-    found = []
-    for number, picture in enumerate(pictures):
-        near = order[of_picture[order] == number]
-        found.append(keys[near[distances[near] <= picture.radius]])
-    return found

@@ -206,8 +206,13 @@ def is_photographic(thumbnail: Thumbnail) -> bool:
     pictures do not count either, because any two frames are similar.
     """
     luma = luma_of(thumbnail)
+    return has_grain(luma) and not _is_framed(luma)
+
+
+def has_grain(luma: NDArray[np.float64]) -> bool:
+    """Whether 64 x 64 shades have details nearly everywhere, as photographs do."""
     grainy = _blocks(luma).std(axis=1) >= _GRAIN
-    return int(grainy.sum()) >= _MIN_GRAINY_BLOCKS and not _is_framed(luma)
+    return int(grainy.sum()) >= _MIN_GRAINY_BLOCKS
 
 
 def _is_framed(luma: NDArray[np.float64]) -> bool:

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from snoopsync.decoding import pdq
 from snoopsync.decoding.features import CODE_BYTES, Features
+from snoopsync.embedded.parts import MAX_RANK_OF_PARTS, regions_of_features, score_parts
+from snoopsync.embedded.region_pairs import LocatedRegions
 from snoopsync.embedded.scoring import (
     MAX_RANK,
     MAX_RANK_OF_LOW_QUALITY,
@@ -52,6 +54,11 @@ class ComparablePicture:
         return QueryCodes(self.features, with_variants=not self.is_low_quality)
 
     @cached_property
+    def regions(self) -> LocatedRegions:
+        """The regions of the picture."""
+        return regions_of_features(self.features)
+
+    @cached_property
     def stored_codes(self) -> NDArray[np.uint64]:
         """The codes by which searches find the picture, each a row of four words: the code of the
         picture and, if it has borders, the code without them."""
@@ -61,7 +68,36 @@ class ComparablePicture:
 
 def score_pair(asked: ComparablePicture, candidate: ComparablePicture) -> Score | None:
     """How similar two different pictures are, in either order; ``None`` if they are not
-    similar."""
+    similar. A part that both share counts if the pictures as a whole are less similar."""
+    found = _score_wholes(asked, candidate)
+    if found is not None and found.rank <= MAX_RANK_OF_PARTS:
+        return found
+    return _score_parts(asked, candidate) or found
+
+
+def score_sharing_pair(asked: ComparablePicture, candidate: ComparablePicture) -> Score | None:
+    """As ``score_pair``, for a candidate that was found by its regions only. This is faster for
+    pictures that are not similar: only if they share a part, they are compared as a whole."""
+    parts = _score_parts(asked, candidate)
+    if parts is None:
+        return None
+    found = _score_wholes(asked, candidate)
+    return found if found is not None and found.rank <= MAX_RANK_OF_PARTS else parts
+
+
+def _score_parts(asked: ComparablePicture, candidate: ComparablePicture) -> Score | None:
+    """The score of the part that two pictures share, in either order; ``None`` if they share
+    none."""
+    one, other = sorted((asked, candidate), key=lambda each: each.features.sha256)
+    if not (one.features.regions and other.features.regions):
+        return None
+    ours, theirs = one.features.thumbnail, other.features.thumbnail
+    if ours is None or theirs is None:
+        return None
+    return score_parts(ours, theirs, one.regions, other.regions)
+
+
+def _score_wholes(asked: ComparablePicture, candidate: ComparablePicture) -> Score | None:
     is_low_quality = asked.is_low_quality or candidate.is_low_quality
     radius = MAX_RANK_OF_LOW_QUALITY if is_low_quality else MAX_RANK
     directions = [

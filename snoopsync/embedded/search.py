@@ -14,25 +14,24 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from enum import Enum, auto
 
 import numpy as np
 
-from snoopsync.decoding.features import CODE_BYTES, FEED_VERSION, Features
-from snoopsync.embedded.blocks import Block, near_keys
-from snoopsync.embedded.hamming import Codes, joined
-from snoopsync.embedded.index import CodeIndex, Keys
+from snoopsync.decoding.features import FEED_VERSION, Features
+from snoopsync.embedded.blocks import Block
+from snoopsync.embedded.index import Keys
 from snoopsync.embedded.kinds import MatchKind
-from snoopsync.embedded.pairing import ComparablePicture, score_pair
+from snoopsync.embedded.pairing import ComparablePicture, score_pair, score_sharing_pair
 from snoopsync.embedded.scoring import Score
+from snoopsync.embedded.version_index import VersionIndex
 from snoopsync.storage.images import (
     Copies,
     DescribedImage,
     ImageStore,
     Position,
-    StoredCodes,
     StoredImage,
 )
 
@@ -46,6 +45,17 @@ _MOST_EXAMINED = 1_000
 #: How many stored pictures stay in memory for comparison, since searches for copies find the same
 #: pictures again. Each takes up to 350 KiB, most of it for its variants.
 _MAX_RECENT = 48
+
+
+class _Way(Enum):
+    """By what an image was found."""
+
+    #: The same bytes or the same pixels.
+    SAME = auto()
+    #: A code near to one of the picture's codes.
+    NEAR = auto()
+    #: Regions near to those of the picture, and no code.
+    SHARING = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +73,8 @@ class _LastSearch:
     while the collection is unchanged, because thousands of copies may be searched for, one after
     another. ``key``: what it depends on; ``sha256`` and ``position`` are parts of it. ``same``: the
     first page of images that show the same picture with other bytes. ``near``: the marks of near
-    images with other bytes, the nearest first."""
+    images with other bytes, the nearest first. ``sharing``: those of the images that may share a
+    part, the likeliest first."""
 
     key: object = None
     sha256: bytes = b""
@@ -71,6 +82,7 @@ class _LastSearch:
     copies: Copies | None = None
     same: list[StoredImage] | None = None
     near: Keys | None = None
+    sharing: Keys | None = None
 
 
 class SimilaritySearch:
@@ -79,7 +91,7 @@ class SimilaritySearch:
     def __init__(self, store: ImageStore) -> None:
         self._store = store
         self._lock = threading.Lock()
-        self._indexes: dict[int, _VersionIndex] = {}
+        self._indexes: dict[int, VersionIndex] = {}
         self._position = Position("", 0, 0)
         self._last = _LastSearch()
         self._block = Block(None, ())
@@ -98,12 +110,16 @@ class SimilaritySearch:
         """The images similar to this picture, most similar first. An image that another version
         than ``version`` described is found only if it has the same bytes."""
         asked = ComparablePicture(features)
-        same, near = self._marks(asked, version)
-        marks = same | near
-        candidates = self._store.with_marks(list(marks))
-        for gone in marks - {each.stored.mark for each in candidates}:
-            self.forget(gone)
-        return self._scored(asked, candidates, same)
+        same = set(self._store.marks_of_same_picture(features, version))
+        near = set(self._near_marks(asked, version).tolist()) - same
+        sharing = set(self._sharing_marks(asked, version).tolist()) - same - near
+        found = []
+        for marks, way in ((same, _Way.SAME), (near, _Way.NEAR), (sharing, _Way.SHARING)):
+            candidates = self._store.with_marks(list(marks))
+            for gone in marks - {each.stored.mark for each in candidates}:
+                self.forget(gone)
+            found += self._scored(asked, candidates, way)
+        return sorted(found, key=_order)
 
     def nearest(
         self, features: Features, version: int, limit: int, asked_id: str | None = None
@@ -148,7 +164,7 @@ class SimilaritySearch:
         self,
         asked: ComparablePicture,
         identical: StoredImage | None,
-        candidates: Iterator[tuple[list[StoredImage], bool]],
+        candidates: Iterator[tuple[list[StoredImage], _Way]],
         limit: int,
     ) -> list[SimilarImage]:
         """The image with the same bytes, and those of the ``candidates`` that are similar, until
@@ -156,13 +172,13 @@ class SimilaritySearch:
         found = []
         if identical is not None:
             described = self._store.with_marks([identical.mark])
-            found = self._scored(asked, described, {identical.mark})
+            found = self._scored(asked, described, _Way.SAME)
         seen = {asked.features.sha256}
-        for images, are_same in candidates:
+        for images, way in candidates:
             marks = {image.sha256: image.mark for image in images if image.sha256 not in seen}
             seen |= marks.keys()
             new = self._store.with_marks(list(marks.values()))
-            found += self._scored(asked, new, set(marks.values()) if are_same else set())
+            found += self._scored(asked, new, way)
             if len(found) >= limit:
                 break
         return found
@@ -175,21 +191,21 @@ class SimilaritySearch:
             for each in (one, other)
         ]
         is_same = pictures[0] == pictures[1] or one.features.sha256 == other.features.sha256
-        same = {other.stored.mark} if is_same else set[int]()
-        found = self._scored(ComparablePicture(one.features), [other], same)
+        way = _Way.SAME if is_same else _Way.NEAR
+        found = self._scored(ComparablePicture(one.features), [other], way)
         return found[0].score if found else None
 
     def _candidates(
         self, asked: ComparablePicture, version: int, count: int, last: _LastSearch
-    ) -> Iterator[tuple[list[StoredImage], bool]]:
-        """The images with other bytes that may be similar, in pages, and whether those of a page
-        are the same picture. These come first; the others follow in about the order of their
-        distance."""
+    ) -> Iterator[tuple[list[StoredImage], _Way]]:
+        """The images with other bytes that may be similar, in pages, and the way in which those of
+        a page were found. The same picture comes first; the others follow in about the order of
+        their distance."""
         if last.same is None:
             last.same = self._store.same_picture(asked.features, version, 0, count)
         page = last.same
         while page:
-            yield page, True
+            yield page, _Way.SAME
             is_last = len(page) < count
             after = page[-1].moment
             page = (
@@ -200,12 +216,22 @@ class SimilaritySearch:
             same_bytes = self._store.marks_of_bytes(asked.features.sha256)
             last.near = near[~np.isin(near, np.array(same_bytes, np.int64))]
         # The exact rank may differ from the distance of the codes, so more than enough are read.
-        for start in range(0, len(last.near), 2 * count):
-            marks = last.near[start : start + 2 * count].tolist()
+        for page in self._pages(last.near, 2 * count):
+            yield page, _Way.NEAR
+        if last.sharing is None:
+            sharing = self._sharing_marks(asked, version)
+            last.sharing = sharing[~np.isin(sharing, last.near)]
+        for page in self._pages(last.sharing, 2 * count):
+            yield page, _Way.SHARING
+
+    def _pages(self, found: Keys, count: int) -> Iterator[list[StoredImage]]:
+        """The images with these marks, in pages."""
+        for start in range(0, len(found), count):
+            marks = found[start : start + count].tolist()
             page = self._store.stored_with_marks(marks)
             for gone in set(marks) - {image.mark for image in page}:
                 self.forget(gone)
-            yield page, False
+            yield page
 
     def _last_search(self, sha256: bytes, *asked: int | str) -> _LastSearch:
         """The last search, if it asked for the same, and nothing has changed since."""
@@ -216,21 +242,20 @@ class SimilaritySearch:
                 self._last = _LastSearch(key, sha256, position)
             return self._last
 
-    def _marks(self, asked: ComparablePicture, version: int) -> tuple[set[int], set[int]]:
-        """The marks of the images that are the same picture, and of those that are near."""
-        same = set(self._store.marks_of_same_picture(asked.features, version))
-        return same, set(self._near_marks(asked, version).tolist())
-
     def _scored(
-        self, asked: ComparablePicture, candidates: Sequence[DescribedImage], same: Set[int]
+        self, asked: ComparablePicture, candidates: Sequence[DescribedImage], way: _Way
     ) -> list[SimilarImage]:
-        """The similar ones of these images, the most similar first."""
+        """The similar ones of these images, which were found in this way, the most similar
+        first."""
         found = []
         for candidate in candidates:
-            if candidate.stored.mark in same:
+            score: Score | None
+            if way is _Way.SAME:
                 is_identical = candidate.features.sha256 == asked.features.sha256
                 kind = MatchKind.IDENTICAL if is_identical else MatchKind.REENCODED
-                score: Score | None = Score(0, kind)
+                score = Score(0, kind)
+            elif way is _Way.SHARING:
+                score = score_sharing_pair(asked, self._comparable(candidate))
             else:
                 score = score_pair(asked, self._comparable(candidate))
             if score is not None:
@@ -282,12 +307,18 @@ class SimilaritySearch:
         with self._lock:
             self._block = Block(self._followed(FEED_VERSION), asked)
 
+    def _sharing_marks(self, asked: ComparablePicture, version: int) -> Keys:
+        """The marks of the images that may share a part with this picture, the likeliest first."""
+        codes = asked.regions.codes
+        with self._lock:
+            return self._followed(version).sharing(codes) if len(codes) else np.empty(0, np.int64)
+
     def load(self) -> None:
         """Read the codes of this version, so that the first search does not have to."""
         with self._lock:
             self._followed(FEED_VERSION)
 
-    def _followed(self, version: int) -> _VersionIndex:
+    def _followed(self, version: int) -> VersionIndex:
         """The index of this version, with all codes that the store has now."""
         position = self._store.position()
         if position.history != self._position.history or position.changes < self._position.changes:
@@ -295,93 +326,22 @@ class SimilaritySearch:
             self._indexes.clear()
             self._recent.clear()
             self._position = position
-        index = self._indexes.setdefault(version, _VersionIndex(version))
+        index = self._indexes.setdefault(version, VersionIndex(version))
         if position.changes - self._position.changes > max(_FEWEST_CHANGES, len(index)):
             self._position = position
             if index.images > 2 * self._store.count():
-                index = self._indexes[version] = _VersionIndex(version)
+                index = self._indexes[version] = VersionIndex(version)
         index.follow(self._store, position)
         return index
 
 
-class _VersionIndex:
-    """The codes of one version. Not thread-safe."""
-
-    def __init__(self, version: int) -> None:
-        self._version = version
-        self._codes = CodeIndex()
-        self._last_mark = 0
-        self._followed: Position | None = None
-        #: The number of images with a code.
-        self.images = 0
-
-    def __len__(self) -> int:
-        return len(self._codes)
-
-    @property
-    def size_bytes(self) -> int:
-        """The size of the codes in memory."""
-        return self._codes.size_bytes
-
-    def follow(self, store: ImageStore, position: Position) -> None:
-        """Add the new codes of the store, which was at ``position`` a moment ago."""
-        if position == self._followed:
-            return
-        for stored in store.codes_after(self._last_mark, self._version):
-            self._add(stored)
-            self._last_mark = stored.last_mark
-        self._followed = position
-
-    def near(self, forms: Codes, variants: Codes, radius: int) -> Keys:
-        """The marks of the images with a code within ``radius`` bits of one of these codes of forms
-        and variants of a picture, the nearest first."""
-        hits = [self._codes.search(forms, radius)]
-        if len(variants):
-            hits.append(self._codes.search_variants(variants, radius))
-        keys, _, distances = joined(hits)
-        return _marks_of(keys[np.argsort(distances, kind="stable")])
-
-    def near_each(self, pictures: Sequence[ComparablePicture]) -> list[Keys]:
-        """As ``near`` for each of these pictures, in less time than one after another."""
-        return [_marks_of(keys) for keys in near_keys(self._codes, pictures)]
-
-    def after(self) -> _VersionIndex:
-        """An index for the codes that the store gets from now on."""
-        index = _VersionIndex(self._version)
-        index._last_mark, index._followed = self._last_mark, self._followed
-        return index
-
-    def remove(self, mark: int) -> None:
-        """Remove the codes with this mark, if any."""
-        self.images -= self._codes.remove(_key(mark, trimmed=False))
-        self._codes.remove(_key(mark, trimmed=True))
-
-    def _add(self, stored: StoredCodes) -> None:
-        marks, bordered = (
-            np.frombuffer(each, np.int64) for each in (stored.marks, stored.trimmed_marks)
-        )
-        keys = np.concatenate([_key(marks, trimmed=False), _key(bordered, trimmed=True)])
-        codes = np.frombuffer(stored.codes + stored.trimmed, np.uint8).reshape(-1, CODE_BYTES)
-        order = np.argsort(keys)
-        self._codes.add(keys[order], codes[order])
-        self.images += len(marks)
-
-
-def _marks_of(keys: Keys) -> Keys:
-    """The marks of these keys, each at its first position."""
-    marks = keys >> 1
-    _, first = np.unique(marks, return_index=True)
-    distinct: Keys = marks[np.sort(first)]
-    return distinct
-
-
 def _of_owner(
-    pages: Iterator[tuple[list[StoredImage], bool]], owner: str
-) -> Iterator[tuple[list[StoredImage], bool]]:
+    pages: Iterator[tuple[list[StoredImage], _Way]], owner: str
+) -> Iterator[tuple[list[StoredImage], _Way]]:
     """The images of these pages whose ID begins with ``owner``."""
     examined = 0
-    for images, are_same in pages:
-        yield [image for image in images if image.image_id.startswith(owner)], are_same
+    for images, way in pages:
+        yield [image for image in images if image.image_id.startswith(owner)], way
         examined += len(images)
         if examined >= _MOST_EXAMINED:
             return
@@ -389,10 +349,3 @@ def _of_owner(
 
 def _order(similar: SimilarImage) -> tuple[int, str]:
     return similar.score.rank, similar.stored.image_id
-
-
-_Mark = TypeVar("_Mark", int, Keys)
-
-
-def _key(mark: _Mark, *, trimmed: bool) -> _Mark:
-    return mark * 2 + trimmed

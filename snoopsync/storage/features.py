@@ -22,6 +22,7 @@ _FEATURES = [
     "quality",
     "codes",
     "trimmed",
+    "regions",
 ]
 _THUMBNAIL = ["grey", "colour", "alpha", "inside"]
 

@@ -74,7 +74,8 @@ class StoredCodes:
     have ``CODE_BYTES`` each.
 
     ``codes`` are those of ``marks``. ``trimmed`` are the codes without borders of
-    ``trimmed_marks``, which have some.
+    ``trimmed_marks``, which have some. ``regions`` are the first ``INDEXED_REGIONS`` regions of
+    each of ``marks``; those that a picture does not have are zeros.
     """
 
     last_mark: int
@@ -82,6 +83,7 @@ class StoredCodes:
     codes: bytes
     trimmed_marks: bytes
     trimmed: bytes
+    regions: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from snoopsync.decoding.border import content_box
+from snoopsync.decoding.border import content_box, part_between_bars
 from tests.support.pictures import photo
 
 
@@ -67,3 +67,23 @@ def test_borders_stay_if_less_than_a_quarter_of_a_side_would_remain() -> None:
     page = Image.new("RGB", (400, 400), "white")
     page.paste(photo(1, (90, 390)), (100, 5))
     assert content_box(grey(page)) is None
+
+
+def screen(height: int = 300, bar: int = 60) -> NDArray[np.uint8]:
+    """A screen with two bars around a picture. The upper bar has text on it."""
+    grey = np.full((height, 200), 12, np.uint8)
+    grey[bar:-bar] = np.random.default_rng(1).integers(0, 256, (height - 2 * bar, 200), np.uint8)
+    grey[20:30, 40:70] = 240
+    return grey
+
+
+def test_text_on_a_bar_does_not_hide_the_bar() -> None:
+    assert content_box(screen()) != (0, 60, 200, 240)
+    assert part_between_bars(screen()) == (0, 60, 200, 240)
+    assert part_between_bars(np.ascontiguousarray(screen().T)) == (60, 0, 240, 200)
+
+
+def test_a_picture_without_bars_or_with_nothing_else_has_no_part_between_bars() -> None:
+    assert part_between_bars(screen()[60:-60]) is None
+    assert part_between_bars(screen(bar=130)) is None
+    assert part_between_bars(np.full((90, 90), 7, np.uint8)) is None

@@ -18,7 +18,7 @@ ANSWER = pack(FEATURES)
 SHA256 = hashlib.sha256(PLAIN).digest()
 
 #: The head, after the tag: see ``layout``.
-HEAD = struct.Struct("<8sIIIBBB16sHHHH")
+HEAD = struct.Struct("<8sIIIBBB16sHHHHH")
 
 
 def changed(place: int, value: object) -> bytes:
@@ -47,6 +47,8 @@ def test_features_arrive_as_they_were_sent() -> None:
         (9, 1),
         (10, 1),
         (11, 4095),
+        (12, 12),
+        (12, 363),
     ],
 )
 def test_an_impossible_value_makes_the_answer_invalid(place: int, value: object) -> None:

@@ -57,6 +57,7 @@ def make_outdated(database: Path, *image_ids: str) -> None:
             connection.execute(f"UPDATE image SET feed = 1 WHERE id IN ({marks})", image_ids)
         else:
             connection.execute("UPDATE image SET feed = 1")
+            connection.execute("ALTER TABLE image DROP COLUMN regions")
             connection.execute("ALTER TABLE image DROP COLUMN label")
             connection.execute("ALTER TABLE collection DROP COLUMN changes")
             connection.execute("DROP INDEX image_by_mark")

@@ -12,7 +12,7 @@ from PIL import Image
 from snoopsync.core.protocol import SearchByIdAnswer
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.embedded.index import Keys
-from snoopsync.embedded.search import _VersionIndex
+from snoopsync.embedded.version_index import VersionIndex
 from tests.embedded.helpers import add
 from tests.support.pictures import encode, photo
 
@@ -62,12 +62,12 @@ def test_a_prepared_search_only_searches_the_codes_that_were_stored_meanwhile(
 ) -> None:
     sizes: list[int] = []
 
-    def near(index: _VersionIndex, *_queries: object) -> Keys:
+    def near(index: VersionIndex, *_queries: object) -> Keys:
         sizes.append(len(index))
         return np.empty(0, np.int64)
 
     filled.prepare_searches(["0", "1", "2"])
-    monkeypatch.setattr(_VersionIndex, "near", near)
+    monkeypatch.setattr(VersionIndex, "near", near)
     (answer,) = searched(filled, ["1"])
     assert len(answer["results"]) >= 3
     assert sizes == []
@@ -115,11 +115,11 @@ def test_copies_of_the_last_picture_are_not_searched_for_again(
 ) -> None:
     sizes: list[int] = []
 
-    def near_each(_index: _VersionIndex, pictures: Sequence[object]) -> list[Keys]:
+    def near_each(_index: VersionIndex, pictures: Sequence[object]) -> list[Keys]:
         sizes.append(len(pictures))
         return []
 
     searched(filled, ["copy"])
-    monkeypatch.setattr(_VersionIndex, "near_each", near_each)
+    monkeypatch.setattr(VersionIndex, "near_each", near_each)
     filled.prepare_searches(["0", "copy"])
     assert sizes == [0]

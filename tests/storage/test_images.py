@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from snoopsync.core.errors import Conflict, NotFound
-from snoopsync.decoding.features import FEED_VERSION
+from snoopsync.decoding.features import FEED_VERSION, INDEXED_REGION_BYTES, REGION_BYTES
 from snoopsync.storage.images import ImageStore
 from tests.embedded.helpers import features
 from tests.storage.conftest import Engine
@@ -124,6 +124,21 @@ def test_codes_are_read_in_the_order_of_their_marks(store: ImageStore, engine: E
     assert array("q", later.marks).tolist() == [10]
     assert list(store.codes_after(10, FEED_VERSION)) == []
     assert [each.stored.image_id for each in store.with_marks([10, 1, 3, 99])] == ["1", "3"]
+
+
+def test_regions_are_stored_and_the_first_ones_are_read_with_the_codes(store: ImageStore) -> None:
+    regions = bytes(range(1, 1 + 15)) * REGION_BYTES  # of 15 regions
+    store.add("many", replace(features(1), regions=regions), 1)
+    store.add("one", replace(features(2), regions=regions[:REGION_BYTES]), 2)
+    store.add("none", features(3), 3)
+    described = store.find_described("many")
+    assert described is not None and described.features.regions == regions
+    [stored] = store.codes_after(0, FEED_VERSION)
+    assert stored.regions == (
+        regions[:INDEXED_REGION_BYTES]
+        + regions[:REGION_BYTES].ljust(INDEXED_REGION_BYTES, b"\0")
+        + bytes(INDEXED_REGION_BYTES)
+    )
 
 
 def test_outdated_images_are_counted_and_listed_in_pages(store: ImageStore, engine: Engine) -> None:

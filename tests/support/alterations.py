@@ -13,6 +13,7 @@ from functools import partial
 
 from PIL import ExifTags, Image, ImageEnhance, ImageFilter, ImageOps
 
+from tests.support import hard_alterations as hard
 from tests.support.lettering import bar_of_text, draw_logo, draw_outlined, draw_watermark
 from tests.support.pictures import encode
 
@@ -59,6 +60,7 @@ def alterations() -> Iterator[Alteration]:
     yield from _borders()
     yield from _captions()
     yield from _tilts()
+    yield from _hard_ones()
 
 
 def original(picture: Image.Image) -> bytes:
@@ -313,3 +315,32 @@ def _straightened(picture: Image.Image, dice: random.Random, degrees: float) -> 
     longer = max(width, height) / min(width, height)
     share = 1 / (math.cos(angle) + longer * math.sin(angle))
     return _crop_centred(_tilted(picture, dice, degrees), dice, 1 - share)
+
+
+def _hard_ones() -> Iterator[Alteration]:
+    """Those of ``hard_alterations``, of which only a part may be left."""
+    for percent in (15, 20, 30):
+        crop = partial(hard.cropped_area, share=percent / 100)
+        yield _make(f"crop {percent} % of the area", "cropped anywhere", "cropped", crop)
+    for percent in (20, 30):
+        crop = partial(hard.cropped_area, share=1 - (1 - percent / 100) ** 2)
+        yield _make(f"crop {percent} % of both sides", "cropped anywhere", "cropped", crop)
+    turned = "cropped rotated mirrored"
+    yield _make("crop 10 %, turned", "cropped and turned", turned, hard.cropped_and_turned)
+    yield _make("screenshot of a phone", "on a screen", "bordered cropped", hard.screenshot)
+    screen = "rotated edited bordered cropped recoloured"
+    yield _make("photograph of a screen", "on a screen", screen, hard.photographed_screen)
+    for count in (2, 4):
+        change = partial(hard.collage, count=count)
+        yield _make(f"in a collage of {count}", "in a collage", "cropped bordered", change)
+    letters = partial(draw_outlined, share=0.16)
+    yield _make("large letters over it", "memes", "edited", letters)
+    yield _make("large bar above", "memes", "bordered", hard.meme_with_bar)
+    yield _make("film look", "looks", "recoloured edited", hard.film_look)
+    yield _make("dark corners", "looks", "recoloured edited", hard.vignette)
+    for name, scale in {"300 dpi": 1.5, "75 dpi": 0.4}.items():
+        scan = partial(hard.scanned_print, scale=scale)
+        kinds = "bordered recoloured edited rotated"
+        yield _make(f"print, scanned at {name}", "scanned", kinds, scan)
+    grey = "recoloured reencoded"
+    yield _make("grey with 16 bits", "other depths", grey, save=hard.as_16_bit_grey)

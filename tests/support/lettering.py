@@ -29,13 +29,14 @@ def bar_of_text(size: tuple[int, int], dice: random.Random, paper: str, ink: str
     return bar
 
 
-def draw_outlined(picture: Image.Image, dice: random.Random) -> Image.Image:
-    """A copy with large white, outlined letters near the upper and the lower edge."""
+def draw_outlined(picture: Image.Image, dice: random.Random, share: float = 0.09) -> Image.Image:
+    """A copy with white, outlined letters near the upper and the lower edge, which are as high as
+    this share of the picture."""
     lettered = picture.copy()
     draw = ImageDraw.Draw(lettered)
     width, height = picture.size
-    for text, y in zip(dice.sample(_WORDS, 2), (0.1, 0.9), strict=True):
-        font = _font(text.upper(), width, height * 0.09)
+    for text, y in zip(dice.sample(_WORDS, 2), (0.01 + share, 0.99 - share), strict=True):
+        font = _font(text.upper(), width, height * share)
         draw.text(
             (width / 2, height * y),
             text.upper(),

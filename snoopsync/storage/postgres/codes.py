@@ -8,19 +8,23 @@ from typing import Any
 import numpy as np
 import psycopg
 
-from snoopsync.decoding.features import CODE_BYTES
+from snoopsync.decoding.features import CODE_BYTES, INDEXED_REGION_BYTES
 from snoopsync.storage.images import StoredCodes
 
 #: So much is read before it is converted.
 _BLOCK_BYTES = 8 << 20
 
-#: A mark; a code; 1 and the code without borders, or zeros if the picture has none. All rows have
-#: the same size, so numpy reads them without a loop.
+#: A mark; a code; 1 and the code without borders, or zeros if the picture has none; the regions,
+#: and zeros. All rows have the same size, so numpy reads them without a loop.
 _QUERY = f"""
     COPY (
         SELECT mark, substr(codes, 1, {CODE_BYTES}),
             CASE WHEN trimmed = '' THEN '\\x{"00" * (CODE_BYTES + 1)}'::bytea
-                 ELSE '\\x01'::bytea || substr(trimmed, 1, {CODE_BYTES}) END
+                 ELSE '\\x01'::bytea || substr(trimmed, 1, {CODE_BYTES}) END,
+            substr(
+                regions || '\\x{"00" * INDEXED_REGION_BYTES}'::bytea,
+                1, {INDEXED_REGION_BYTES}
+            )
         FROM image WHERE collection = %s AND feed = %s AND mark > %s AND codes <> ''
         ORDER BY mark
     ) TO STDOUT (FORMAT BINARY)
@@ -38,6 +42,8 @@ _ROW = np.dtype(
         ("trimmed_bytes", ">i4"),
         ("has_trimmed", "u1"),
         ("trimmed", f"V{CODE_BYTES}"),
+        ("regions_bytes", ">i4"),
+        ("regions", f"V{INDEXED_REGION_BYTES}"),
     ]
 )
 _HEADER_BYTES = 19
@@ -70,4 +76,5 @@ def _stored_codes(rows: np.ndarray[Any, np.dtype[np.void]]) -> StoredCodes:
         rows["code"].tobytes(),
         marks[bordered].tobytes(),
         rows["trimmed"][bordered].tobytes(),
+        rows["regions"].tobytes(),
     )

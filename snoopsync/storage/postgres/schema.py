@@ -93,6 +93,13 @@ _STEPS: tuple[tuple[int, LiteralString], ...] = (
         );
         """,
     ),
+    (
+        1,
+        """
+        -- By which a part of the picture is found in another one (see ``decoding/regions``).
+        ALTER TABLE image ADD COLUMN regions bytea NOT NULL DEFAULT '';
+        """,
+    ),
 )
 
 #: The version of the tables that this version of snoopsync uses.

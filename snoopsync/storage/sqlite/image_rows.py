@@ -25,11 +25,14 @@ _STORED_COUNT = 6
 
 FEATURES_TABLES = "image LEFT JOIN small ON small.moment = image.moment"
 
-_CODES = "substr(codes, 1, :bytes), ifnull(substr(trimmed, 1, :bytes), x'') FROM image"
+_CODES = (
+    "substr(codes, 1, :bytes), ifnull(substr(trimmed, 1, :bytes), x''),"
+    " ifnull(substr(regions, 1, :region_bytes), x'') FROM image"
+)
 # The unary plus keeps SQLite from using the index of versions, which would need a sort.
 _HAS_CODES = "+feed = :version AND codes != x''"
 
-#: Marks, codes, and codes without borders, of images with a later mark.
+#: Marks, codes, codes without borders, and regions, of images with a later mark.
 CODES_AFTER = (
     f"SELECT moment, {_CODES} WHERE moment > :mark AND mark IS NULL AND {_HAS_CODES}"
     f" UNION ALL SELECT mark, {_CODES} WHERE mark > :mark AND {_HAS_CODES}"

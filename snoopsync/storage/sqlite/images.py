@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from snoopsync.core.protocol import IdRange
-from snoopsync.decoding.features import CODE_BYTES, FEED_VERSION, Features
+from snoopsync.decoding.features import CODE_BYTES, FEED_VERSION, INDEXED_REGION_BYTES, Features
 from snoopsync.runtime.group_commit import Change, GroupCommit, Result
 from snoopsync.storage.images import (
     Copies,
@@ -325,13 +325,18 @@ class SqliteImageStore:
 
     def codes_after(self, mark: int, version: int) -> Iterator[StoredCodes]:
         """As in ``ImageStore``. The lock is released between two blocks."""
-        values = {"bytes": CODE_BYTES, "version": version, "count": _CODES_PER_BLOCK}
+        values = {
+            "bytes": CODE_BYTES,
+            "region_bytes": INDEXED_REGION_BYTES,
+            "version": version,
+            "count": _CODES_PER_BLOCK,
+        }
         while True:
             with self._read_connection() as reader:
                 rows = reader.execute(CODES_AFTER, {**values, "mark": mark}).fetchall()
             if not rows:
                 return
-            marks, codes_of, trimmed = zip(*rows, strict=True)
+            marks, codes_of, trimmed, regions = zip(*rows, strict=True)
             bordered = [each for each, code in zip(marks, trimmed, strict=True) if code]
             mark = marks[-1]
             yield StoredCodes(
@@ -340,6 +345,7 @@ class SqliteImageStore:
                 b"".join(codes_of),
                 array("q", bordered).tobytes(),
                 b"".join(trimmed),
+                b"".join([each.ljust(INDEXED_REGION_BYTES, b"\0") for each in regions]),
             )
 
     def has_other_versions(self, version: int) -> bool:

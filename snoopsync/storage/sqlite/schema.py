@@ -64,6 +64,10 @@ _STEPS = (
     -- How many changes there were. An index asks for it before each search.
     ALTER TABLE collection ADD COLUMN changes INTEGER NOT NULL DEFAULT 0;
     """,
+    """
+    -- By which a part of the picture is found in another one (see ``decoding/regions``).
+    ALTER TABLE image ADD COLUMN regions BLOB NOT NULL DEFAULT x'';
+    """,
 )
 
 #: How long a change waits for another process.

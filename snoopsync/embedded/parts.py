@@ -1,0 +1,128 @@
+"""Scores pairs of pictures of which one shows a part of the other, or both show a common part.
+
+``scoring`` compares pictures as a whole. This module compares what their regions have in common:
+a crop, a picture in a screenshot or in a collage, in any of the eight forms. Only photographs
+count, because drawings and screenshots of one program have equal parts.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from snoopsync.decoding.features import Features, Thumbnail
+from snoopsync.decoding.regions import from_bytes
+from snoopsync.embedded.alignment import Box, Luma, SharedPart
+from snoopsync.embedded.kinds import (
+    FORM_KINDS,
+    MatchKind,
+    has_grain,
+    is_bar,
+    is_photographic,
+    luma_of,
+)
+from snoopsync.embedded.region_pairs import (
+    LocatedRegions,
+    located,
+    luma_in_form,
+    region_matches,
+    shared_parts,
+)
+from snoopsync.embedded.scoring import Score
+
+#: The rank of a match is the distance of the parts' codes in bits, within these limits. A part says
+#: less than a whole picture, so it never ranks before those that are nearly the same.
+MIN_RANK_OF_PARTS = 32
+MAX_RANK_OF_PARTS = 50
+
+#: The smallest correlation of the details of both.
+_MIN_LIKENESS = 0.6
+
+#: The smallest share of the picture that is mostly in the part, and of the other one. Of a million
+#: pairs of different photographs, none had a part of this size within 59 bits.
+_MIN_LARGER_SHARE = 0.3
+_MIN_SMALLER_SHARE = 0.06
+
+#: Where the aligned pictures overlap, at least this share must be the part. Parts of a collage have
+#: 0.44 or more, pictures with large captions 0.5; other pictures with the same logo have less.
+_MIN_SHARE_OF_OVERLAP = 0.4
+
+#: From these shares on, the part is nearly the whole picture. If it is nearly the whole of both
+#: pictures, one was edited, not cropped.
+_WHOLE = 0.8
+_WHOLE_OF_BOTH = 0.93
+
+#: Blurred surroundings have less than this share of the details of the part, for the same area.
+_BLURRED = 0.55
+
+
+def regions_of_features(features: Features) -> LocatedRegions:
+    """The regions of a picture."""
+    return located(from_bytes(features.regions), features.width, features.height)
+
+
+def score_parts(
+    ours: Thumbnail, theirs: Thumbnail, our_regions: LocatedRegions, their_regions: LocatedRegions
+) -> Score | None:
+    """How similar the parts are that two pictures share; ``None`` if they share none. The pictures
+    must be in an order that does not depend on which one is searched for."""
+    if not (is_photographic(ours) or is_photographic(theirs)):
+        return None
+    matches = region_matches(our_regions, their_regions)
+    if not len(matches.bits):
+        return None
+    for form, part in shared_parts(luma_of(ours), luma_of(theirs), matches):
+        smaller = ours if part.share_of_ours > part.share_of_theirs else theirs
+        if _is_evidence(part) and is_photographic(smaller):
+            rank = max(MIN_RANK_OF_PARTS, part.bits)
+            return Score(
+                rank, _kind(luma_in_form(luma_of(ours), form), luma_of(theirs), form, part)
+            )
+    return None
+
+
+def _is_evidence(part: SharedPart) -> bool:
+    """Whether the part is so large, so similar and so detailed that it is no accident."""
+    smaller, larger = sorted((part.share_of_ours, part.share_of_theirs))
+    return (
+        larger >= _MIN_LARGER_SHARE
+        and smaller >= _MIN_SMALLER_SHARE
+        and part.box.area >= _MIN_SHARE_OF_OVERLAP * part.alignment.shared.area
+        and part.likeness >= _MIN_LIKENESS
+        and part.bits <= MAX_RANK_OF_PARTS
+        and all(has_grain(each) for each in part.enlarged)
+    )
+
+
+def _kind(ours: Luma, theirs: Luma, form: int, part: SharedPart) -> MatchKind:
+    if form:
+        return FORM_KINDS[form]
+    shared = part.alignment.shared
+    around = (
+        (shared.area, ours, shared),
+        (
+            shared.area * part.alignment.scale_x * part.alignment.scale_y,
+            theirs,
+            part.alignment.applied(shared),
+        ),
+    )
+    (share, picture, box), (other_share, _, _) = sorted(around, key=lambda each: each[0])
+    if share >= _WHOLE_OF_BOTH:
+        return MatchKind.EDITED
+    is_whole = other_share >= _WHOLE
+    return MatchKind.BORDERED if is_whole and _is_plain(picture, box) else MatchKind.CROPPED
+
+
+def _is_plain(picture: Luma, inside: Box) -> bool:
+    """Whether the picture is plain or blurred outside of this part."""
+    count = len(picture)
+    middles = (np.arange(count) + 0.5) / count
+    margin = 2 / count  # the edge of the part is sharp
+    is_inside = ((middles > inside.top - margin) & (middles < inside.bottom + margin))[
+        :, np.newaxis
+    ] & ((middles > inside.left - margin) & (middles < inside.right + margin))
+    if is_inside.all():
+        return True
+    slope_y, slope_x = np.gradient(picture)
+    details = np.hypot(slope_y, slope_x)
+    is_blurred = details[~is_inside].mean() < _BLURRED * details[is_inside].mean()
+    return bool(is_blurred) or is_bar(picture[~is_inside])

@@ -41,8 +41,10 @@ STEPS: tuple[str, ...] = (
     # then one of duplicates, otherwise a series. Old links are searched for again, to get their
     # relations.
     """
-    ALTER TABLE link ADD COLUMN relation TEXT;
-    ALTER TABLE link ADD COLUMN counts_as TEXT NOT NULL DEFAULT 'duplicate';
+    ALTER TABLE link ADD COLUMN relation TEXT
+        CHECK (relation IN ('duplicate', 'companion', 'series'));
+    ALTER TABLE link ADD COLUMN counts_as TEXT NOT NULL DEFAULT 'duplicate'
+        CHECK (counts_as IN ('duplicate', 'companion', 'series'));
     CREATE INDEX link_relation ON link (relation) WHERE relation <> 'duplicate';
     ALTER TABLE node ADD COLUMN has_duplicate INTEGER NOT NULL DEFAULT 0;
     UPDATE node SET has_duplicate = group_id IS NOT NULL;

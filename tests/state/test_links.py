@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from snoopsync.core.duplicates import Findings, FoundImage
+from snoopsync.core.errors import StateDamaged
 from snoopsync.core.shots import Distinctions, Relation
 from snoopsync.runtime.sqlite import MEMORY
 from snoopsync.state.database import Database
@@ -205,3 +206,17 @@ def rows(database: Database) -> list[Any]:
     """Everything that the state file says about duplicates."""
     tables = ("node", "link", "fact", "image")
     return [database.query(f"SELECT * FROM {table}") for table in tables]
+
+
+@pytest.mark.parametrize("column", ["relation", "counts_as"])
+def test_a_damaged_relation_is_found_when_the_file_is_checked(
+    world: Duplicates, column: str
+) -> None:
+    sent(world, "ab")
+    search(world, "b", "a", Relation.COMPANION)
+    world.database.check_integrity()
+    world.database.change("PRAGMA ignore_check_constraints = ON")
+    world.database.change(f"UPDATE link SET {column} = 'compamion'")
+    world.database.change("PRAGMA ignore_check_constraints = OFF")
+    with pytest.raises(StateDamaged):
+        world.database.check_integrity()

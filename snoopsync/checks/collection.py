@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from snoopsync.config.settings import CollectionConfig
 from snoopsync.core.addresses import is_insecure
 from snoopsync.core.errors import CollectionError, NotConnected, SnoopsyncError, Unauthorized
 from snoopsync.core.model import printable
+from snoopsync.core.selection import EXTRA_SUFFIXES
 from snoopsync.core.text import images
 from snoopsync.decoding.decoders import Decoders
 from snoopsync.decoding.sandbox import NAMES, Outcome
@@ -33,6 +34,7 @@ CLOCK = "clock"
 CREDENTIALS = "credentials"
 COLLECTION = "collection"
 LIBRARIES = "libraries"
+EXTRAS = "extras"
 DECODERS = "decoders"
 
 #: A larger difference means that a clock is not synchronized. The network and the ``Date`` header,
@@ -202,6 +204,14 @@ def library_findings(missing: Mapping[str, str]) -> Iterator[Finding]:
             yield warning(LIBRARIES, f"{message}: {effect}", _INSTALL)
     if not missing:
         yield ok(LIBRARIES, ", ".join(package for _, package, _ in _LIBRARIES))
+
+
+def extras_finding(missing: Collection[str]) -> Finding:
+    """The finding about the extras that add formats. ``missing``: from ``missing_extras``."""
+    commands = (f"pip install 'snoopsync[{each}]'" for each in EXTRA_SUFFIXES if each in missing)
+    found = [each for each in EXTRA_SUFFIXES if each not in missing]
+    text = f"not installed: {', '.join(commands)}" if missing else ""
+    return ok(EXTRAS, "; ".join(filter(None, (", ".join(found), text))))
 
 
 def try_decoders() -> Outcome | CollectionError:

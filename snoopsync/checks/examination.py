@@ -15,6 +15,7 @@ from snoopsync.checks.collection import (
     ask_service,
     decoder_findings,
     embedded_finding,
+    extras_finding,
     interpreter_finding,
     library_findings,
     missing_libraries,
@@ -30,6 +31,7 @@ from snoopsync.checks.configuration import (
 from snoopsync.checks.finding import Finding, warning
 from snoopsync.checks.folders import (
     SURVEY_SECONDS,
+    extra_findings,
     folder_finding,
     hidden_finding,
     left_out_finding,
@@ -42,6 +44,7 @@ from snoopsync.checks.service import read_units, service_finding, unit_findings
 from snoopsync.checks.state import NOWHERE, STATE_FILE, output_findings, read_state
 from snoopsync.config.settings import Config
 from snoopsync.control.report import ServiceReport
+from snoopsync.decoding.formats import missing_extras
 from snoopsync.folders.configured import monitors_of, remembered_folders
 from snoopsync.folders.folder import Folder
 from snoopsync.folders.ownership import known_owner
@@ -113,6 +116,7 @@ def _folders(config: Config, state: State, service_pid: int | None) -> Iterator[
         left_out = left_out_finding(folder, found)
         if left_out is not None:
             yield left_out
+        yield from extra_findings(folder, found)
         present.append(monitor.folder)
         if choose_watch(folder.watch, os.fsencode(folder.path)).mode == "events":
             watched += 1
@@ -144,6 +148,7 @@ def _collection(
             return
         missing = missing_libraries()
         yield from library_findings(missing)
+        yield extras_finding(missing_extras())
         if not missing:
             of_service = None if report is None else report.decoders_without
             yield from decoder_findings(try_decoders(), of_service)

@@ -8,14 +8,14 @@ import os
 import shlex
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from snoopsync.checks.finding import Finding, error, ok, warning
 from snoopsync.config.settings import FolderConfig
 from snoopsync.core.errors import FolderMissing
-from snoopsync.core.left_out import LeftOut, LeftOutCounts, describe, merge
+from snoopsync.core.left_out import EXTRAS, LeftOut, LeftOutCounts, describe, merge
 from snoopsync.core.model import printable
 from snoopsync.core.retiring import FOLDER_GONE, disk_gone
 from snoopsync.core.text import counted, images
@@ -160,6 +160,17 @@ def left_out_finding(config: FolderConfig, found: FolderSurvey) -> Finding | Non
         return None
     at_least = "" if found.is_complete else "at least "
     return ok(f"left out of {printable(config.name)}", f"{at_least}{describe(found.left_out)}")
+
+
+def extra_findings(config: FolderConfig, found: FolderSurvey) -> Iterator[Finding]:
+    """A finding for each missing extra that files of the folder need."""
+    for reason, extra in EXTRAS.items():
+        if by_suffix := found.left_out.get(reason):
+            yield warning(
+                f"extra {extra}",
+                f"not installed: {printable(config.name)} has {describe({reason: by_suffix})}",
+                f"pip install 'snoopsync[{extra}]', then restart the service",
+            )
 
 
 def _file_system(path: bytes, mountinfo: Path) -> str | None:

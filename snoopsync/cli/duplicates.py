@@ -28,6 +28,7 @@ from snoopsync.cli.surplus import surplus_files
 from snoopsync.config.settings import Config
 from snoopsync.core.exits import Exit
 from snoopsync.core.model import printable
+from snoopsync.folders.companions import companion_finder
 from snoopsync.state.database import Database
 from snoopsync.state.decisions import Decisions
 from snoopsync.state.group_order import GroupFilter, GroupSort
@@ -133,8 +134,8 @@ def duplicates(click_context: click.Context, /, **given: Any) -> Exit:
 
     With PATHs, list only groups that contain one of these files, or a file in one of these
     directories. The rank measures similarity: 0 is the same picture, and larger ranks are less
-    similar. The kind describes how an image differs from the picture to keep. This command changes
-    nothing.
+    similar. The kind describes how an image differs from the picture to keep. A series is a burst
+    or a bracket: its pictures are alike, but no duplicates. This command changes nothing.
 
     `snoopsync duplicates dismiss` marks images as not duplicates of each other, and `snoopsync
     duplicates restore` reverts that.
@@ -151,7 +152,7 @@ def duplicates(click_context: click.Context, /, **given: Any) -> Exit:
         elif given["pairs"]:
             is_open = _print_pairs(context, config, database, options)
         else:
-            is_open = _print_groups(context, database, _listed(groups, options), options)
+            is_open = _print_groups(context, config, database, _listed(groups, options), options)
         if not given["as_exit_code"]:
             return Exit.OK
         return exit_codes.of_duplicates(is_open=is_open, to_compare=Searches(database).count_due())
@@ -212,13 +213,18 @@ def _sorted(groups: Iterable[Group], sort: GroupSort) -> list[Group]:
 
 
 def _print_groups(
-    context: Context, database: Database, groups: Iterator[Group], options: _Options
+    context: Context,
+    config: Config,
+    database: Database,
+    groups: Iterator[Group],
+    options: _Options,
 ) -> bool:
     """Print the groups. Returns whether one of them is open."""
     opened = _Opened()
     noted = opened.noting(groups)
     if options.as_json:
-        print_json(map(group_view.group_json, noted))
+        finder = companion_finder(config)
+        print_json(group_view.group_json(group, finder) for group in noted)
     else:
         group_view.print_groups(context.out, noted, file_links(database))
     return opened.is_any

@@ -17,6 +17,7 @@ from snoopsync.cli.output import kind_cell, side_text
 from snoopsync.cli.tables import FileLinks, LinkCell, written
 from snoopsync.core.model import path_keys
 from snoopsync.core.text import ago, images, iso
+from snoopsync.folders.companions import CompanionFinder
 from snoopsync.state.groups import Group, GroupImage
 from snoopsync.state.sides import Side
 
@@ -54,11 +55,13 @@ def _print_block(console: Console, group: Group, links: FileLinks, now: float) -
     if group.waste_bytes:
         at_least = "" if group.keep is not None else "at least "
         facts.append(f"{at_least}{decimal(group.waste_bytes)} can be freed")
-    if group.is_open:
+    if group.series:
+        facts.insert(0, "a series")
+    if group.open_pairs:
         facts.append(f"found {ago(group.found_at, now)}")
     else:
         facts.append("not open")
-    if group.chain:
+    if group.chain and not group.series:
         facts.append("a chain: some are only like a neighbour")
     if group.keep is None and group.is_open:
         facts.append("nothing favours one of them")
@@ -108,23 +111,23 @@ def _remark(group: Group, image: GroupImage, *, human: bool) -> str:
     return f"  (keep: {reason.words})" if human else reason
 
 
-def group_json(group: Group) -> dict[str, Any]:
-    """A line of ``duplicates --json``."""
+def group_json(group: Group, finder: CompanionFinder) -> dict[str, Any]:
+    """A line of ``duplicates --json``. ``finder``: finds the companions of each image."""
     return {
         "group": group.name,
-        "images": [_image_json(image) for image in group.images],
+        "images": [_image_json(image, finder) for image in group.images],
         "keep": None if group.keep is None else group.keep.image_id,
         "reason": None if group.keep is None else group.keep.reason,
         "chain": group.chain,
-        # Bursts, and files that belong to one shot, are not recognised yet.
-        "series": False,
+        "series": group.series,
         "open_pairs": group.open_pairs,
         "found_at": iso(group.found_at),
     }
 
 
-def _image_json(image: GroupImage) -> dict[str, Any]:
+def _image_json(image: GroupImage, finder: CompanionFinder) -> dict[str, Any]:
     side, likeness = image.side, image.likeness
+    companions = [] if side.rel_path is None else finder.companions(side.rel_path)
     return {
         **path_keys(side.rel_path),
         "image_id": side.image_id,
@@ -135,7 +138,7 @@ def _image_json(image: GroupImage) -> dict[str, Any]:
         "modified_at": _modified_at(side),
         "kind": None if likeness is None else likeness.kind,
         "rank": None if likeness is None else likeness.rank,
-        "companions": [],
+        "companions": [each.rel_path.text for each in companions],
     }
 
 

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from snoopsync.config.settings import Config
+from snoopsync.core.companions import are_companions
 from snoopsync.core.errors import FileChanged
 from snoopsync.core.keep import IDENTICAL, REENCODED
+from snoopsync.core.shots import Relation
 from snoopsync.folders.configured import folder_of
 from snoopsync.folders.stable_file import StableFile
 from snoopsync.state.decisions import Decisions, Member
@@ -31,11 +33,11 @@ def surplus_files(
     config: Config, decisions: Decisions, group: Group, *, with_reencoded: bool
 ) -> Iterator[bytes]:
     """The paths of the files of a group that have the same bytes as the one to keep, or, with
-    ``with_reencoded``, are re-encodings of it.
+    ``with_reencoded``, are re-encodings of it. Neither companions nor shots of a series are listed.
 
     Before each path, both files are read again. They must have the stored SHA-256, and must not be
     one file under two names."""
-    if group.keep is None or not group.is_open:
+    if group.keep is None or group.series or not group.is_open:
         return
     kept = group.images[0].side
     contents, ids = decisions.dismissed_with(Member(kept.image_id, kept.content))
@@ -45,6 +47,8 @@ def surplus_files(
         if side.content in contents or side.image_id in ids:
             continue
         if not _is_surplus(image, kept, with_reencoded=with_reencoded):
+            continue
+        if config.duplicates.companions and _have_companion_names(image, kept):
             continue
         proof = _prove(config, side)
         keep_proof = _prove(config, kept)
@@ -61,7 +65,17 @@ def _is_surplus(image: GroupImage, kept: Side, *, with_reencoded: bool) -> bool:
         return False
     if image.likeness.kind == IDENTICAL:
         return side.content == kept.content
-    return with_reencoded and image.likeness.kind == REENCODED
+    is_duplicate = image.likeness.relation is Relation.DUPLICATE
+    return with_reencoded and is_duplicate and image.likeness.kind == REENCODED
+
+
+def _have_companion_names(image: GroupImage, kept: Side) -> bool:
+    """Whether the names say that a re-encoding is a companion of the one to keep: where no search
+    compared the two, their metadata was not compared either."""
+    path, kept_path = image.side.rel_path, kept.rel_path
+    if path is None or kept_path is None or image.side.content == kept.content:
+        return False
+    return are_companions(path, kept_path)
 
 
 def _prove(config: Config, side: Side) -> _Proof | None:

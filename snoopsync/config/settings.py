@@ -157,11 +157,15 @@ class SyncConfig:
 
 @dataclass(frozen=True, slots=True)
 class DuplicatesConfig:
-    """The matches to alert about. ``log``: a file that gets each alert as a line of JSON."""
+    """The matches to alert about. ``companions`` and ``series``: whether files of one shot, and
+    shots of one series, are distinguished from duplicates. ``log``: a file that gets each alert as
+    a line of JSON."""
 
     alert: bool = field(default=True, metadata=key("alert", readers.boolean))
     # Ranks of the embedded collection are distances between codes of 256 bits.
     max_rank: int = field(default=50, metadata=key("max_rank", whole_number(0, 256)))
+    companions: bool = field(default=True, metadata=key("companions", readers.boolean))
+    series: bool = field(default=True, metadata=key("series", readers.boolean))
     log: Path | None = field(default=None, metadata=key("log", readers.path))
 
 

@@ -82,7 +82,8 @@ folders:
     # The unique name of the folder in listings. The IDs of its images depend on it. The default is
     # the last part of the path.
     name: $name
-    # Which files are mirrored, as in a .gitignore. The default is all supported formats.
+    # Which files are mirrored, as in a .gitignore. The default is all supported formats. Camera RAW
+    # and JPEG XL need an extra if the collection is embedded: docs/formats.md.
     #include: ["*.jpg", "*.JPG"]
     # Patterns of files to leave out, as in a .gitignore, in addition to the default list.
     exclude: []
@@ -118,6 +119,11 @@ duplicates:
   # How much a duplicate may differ: 0 means the same picture, 31 is strict, 60 is loose. Above 75,
   # unrelated pictures match.
   max_rank: 50
+  # Files of one shot belong together, such as RAW and JPEG. "false" makes them duplicates.
+  companions: true
+  # Shots that a camera took within seconds are a series: a burst or a bracket. "false" makes those
+  # that are alike duplicates.
+  series: true
   # snoopsync appends each alert to this file as a line of JSON.
   #log: ~/.local/state/snoopsync/duplicates.jsonl
 

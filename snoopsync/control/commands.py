@@ -104,6 +104,7 @@ _OPTIONAL_NUMBER = _Type("a number", lambda value: value is None or _is_number(v
 _TIME = _Type("a time", _is_time)
 _PATIENCE = _Type("a number of seconds", _is_patience)
 _COUNT = _Type(f"a number from 1 to {_MAX_PAGE}", _is_count, is_required=True)
+_PATHS = _Type("a list of folders with paths", _are_members, is_required=True)
 _IDS = _Type("a list of strings", lambda value: _TEXTS.accepts(value), is_required=True)
 _NUMBERS = _Type("a list of numbers", _are_numbers, is_required=True)
 _OPTIONAL_NUMBERS = _Type("a list of numbers", lambda value: value is None or _are_numbers(value))
@@ -148,6 +149,7 @@ _COMMANDS: Mapping[str, Mapping[str, _Type]] = {
     "ended_groups": {"after": _OPTIONAL_NUMBER, "count": _COUNT, "whole": _BOOLEAN},
     "images": {"ids": _IDS, "groups": _BOOLEAN, "dismissed_since": _TIME},
     "pictures": {"ids": _IDS},
+    "images_at": {"paths": _PATHS},
     "held_images": {},
     "failed_images": {},
     "state_version": {},

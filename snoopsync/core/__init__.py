@@ -24,6 +24,8 @@ Modules, in reading order:
 ``duplicates``  what a search for duplicates found
 ``groups``      which pictures links connect
 ``keep``        which file of a group to keep
+``companions``  which files belong to a picture by their names
+``shots``       whether two pictures are copies, files of one shot, or shots of one series
 ``retiring``    how to give up a folder that is gone for good
 ==============  ==============================================================================
 """

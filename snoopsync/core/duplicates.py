@@ -10,6 +10,7 @@ from snoopsync.core.events import Field
 from snoopsync.core.keep import REENCODED
 from snoopsync.core.model import printable
 from snoopsync.core.protocol import Match, PictureFacts
+from snoopsync.core.shots import Relation
 
 #: How many of the nearest pictures a picture is linked to, not counting dismissed ones.
 NEAREST_LINKS = 16
@@ -35,7 +36,7 @@ class FoundImage:
     """An image that a search found. ``rank``: 0 for the same picture, larger for less similar ones.
     ``kind``: how the two differ. ``sha256``, ``label`` and ``facts`` describe this image.
     ``copies``: the number of images with its bytes. A value that the collection does not report is
-    ``None`` or empty."""
+    ``None`` or empty. ``relation``: how the two are related, if the evidence was examined."""
 
     image_id: str
     rank: int
@@ -44,6 +45,7 @@ class FoundImage:
     facts: PictureFacts = field(default_factory=lambda: PictureFacts())
     label: str | None = None
     copies: int | None = None
+    relation: Relation | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,8 @@ class Event(StrEnum):
     UPDATED = "updated"
     RENAMED = "renamed"
     DELETED = "deleted"
+    FORMAT_REFUSED = "format-refused"
+    FORMAT_ACCEPTED = "format-accepted"
     REFUSED = "refused"
     DUPLICATE = "duplicate"
     DELETIONS_HELD = "deletions-held"

@@ -30,6 +30,10 @@ class LeftOut(StrEnum):
     SYMLINK = "symlink"
     #: A picture, by its suffix, in a format that snoopsync can't read.
     UNSUPPORTED = "unsupported"
+    #: A camera RAW, by its suffix, which needs the extra ``raw``.
+    NEEDS_RAW = "needs-raw"
+    #: A JPEG XL, by its suffix, which needs the extra ``jxl``.
+    NEEDS_JXL = "needs-jxl"
     #: A file without the suffix of a picture.
     OTHER_TYPE = "other-type"
     #: A file that does not match the folder's ``include``.
@@ -45,12 +49,25 @@ class LeftOut(StrEnum):
 
 
 #: Files with these reasons are counted by suffix.
-_SUFFIXES_MATTER = frozenset({LeftOut.UNSUPPORTED, LeftOut.OTHER_TYPE, LeftOut.NOT_INCLUDED})
+_SUFFIXES_MATTER = frozenset(
+    {LeftOut.UNSUPPORTED, LeftOut.NEEDS_RAW, LeftOut.OTHER_TYPE, LeftOut.NOT_INCLUDED}
+)
+
+#: The extra that would make snoopsync mirror the files with a reason.
+EXTRAS = {LeftOut.NEEDS_RAW: "raw", LeftOut.NEEDS_JXL: "jxl"}
 
 #: The reasons in words, for one and for several.
 _WORDS = {
     LeftOut.SYMLINK: ("symbolic link", "symbolic links"),
     LeftOut.UNSUPPORTED: ("picture in an unsupported format", "pictures in unsupported formats"),
+    LeftOut.NEEDS_RAW: (
+        "camera RAW that needs the extra raw",
+        "camera RAW files that need the extra raw",
+    ),
+    LeftOut.NEEDS_JXL: (
+        "JPEG XL picture that needs the extra jxl",
+        "JPEG XL pictures that need the extra jxl",
+    ),
     LeftOut.OTHER_TYPE: ("file of another type", "files of other types"),
     LeftOut.NOT_INCLUDED: ("file that is not included", "files that are not included"),
     LeftOut.EXCLUDED: ("excluded file or directory", "excluded files or directories"),

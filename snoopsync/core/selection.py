@@ -15,7 +15,8 @@ import hashlib
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 from snoopsync.core.left_out import LeftOut
@@ -23,19 +24,27 @@ from snoopsync.core.left_out import LeftOut
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
-#: The image suffixes that the embedded collection can decode. Case does not matter.
-SUPPORTED_SUFFIXES = tuple(
-    b".jpg .jpeg .jpe .jfif .mpo .png .webp .gif .tif .tiff .bmp .avif .heic .heif .hif".split()
+#: The suffixes of pictures that an extra of snoopsync makes the embedded collection decode: camera
+#: RAW and JPEG XL.
+EXTRA_SUFFIXES = {
+    "raw": tuple(b".cr2 .cr3 .nef .arw .dng .raf .orf .rw2 .pef .srw".split()),
+    "jxl": (b".jxl",),
+}
+
+#: The image suffixes that snoopsync mirrors by default. Case does not matter.
+SUPPORTED_SUFFIXES = (
+    *b".jpg .jpeg .jpe .jfif .mpo .png .webp .gif .tif .tiff .bmp .avif .heic .heif .hif".split(),
+    *(b".psd", b".psb"),
+    *(suffix for suffixes in EXTRA_SUFFIXES.values() for suffix in suffixes),
 )
 
 #: Suffixes of pictures that snoopsync can't read: first camera raw formats, then others.
 UNSUPPORTED_SUFFIXES = frozenset(
-    b".3fr .ari .arw .bay .cr2 .cr3 .crw .dcr .dcs .dng .erf .fff .gpr .iiq .k25 .kdc .mdc .mef"
-    b" .mos .mrw .nef .nrw .orf .ori .pef .ptx .raf .raw .rw2 .rwl .sr2 .srf .srw .x3f"
+    b".3fr .ari .bay .crw .dcr .dcs .erf .fff .gpr .iiq .k25 .kdc .mdc .mef .mos .mrw .nrw .ori"
+    b" .ptx .raw .rwl .sr2 .srf .x3f"
     b" .ai .apng .avifs .cur .dcm .dds .dib .djvu .emf .eps .exr .fit .fits .hdr .heics .heifs"
-    b" .icns .ico .insp .j2c .j2k .jls .jp2 .jpf .jpm .jpx .jxl .jxr .kra .livp .pam .pbm .pcd"
-    b" .pcx .pgm .pict .pnm .ppm .psb .psd .qoi .sgi .svg .svgz .tga .wbmp .wdp .wmf .xbm .xcf"
-    b" .xpm".split()
+    b" .icns .ico .insp .j2c .j2k .jls .jp2 .jpf .jpm .jpx .jxr .kra .livp .pam .pbm .pcd .pcx .pgm"
+    b" .pict .pnm .ppm .qoi .sgi .svg .svgz .tga .wbmp .wdp .wmf .xbm .xcf .xpm".split()
 )
 
 #: Files and directories of other programs: AppleDouble files, trash, thumbnails, versions,
@@ -73,8 +82,6 @@ DEFAULT_EXCLUDE = (
     ".syncthing.*",
 )
 
-_SUPPORTED = frozenset(SUPPORTED_SUFFIXES)
-_SAME_CASE_SUFFIXES = (*SUPPORTED_SUFFIXES, *(suffix.upper() for suffix in SUPPORTED_SUFFIXES))
 _SUFFIX_PATTERN = re.compile(r"\*(\.[\w.-]+)")
 
 
@@ -99,8 +106,10 @@ class Selection:
     """The files that a folder's ``include`` and ``exclude`` patterns select.
 
     ``include``: ``None`` selects the supported image suffixes. ``exclude_defaults``: whether
-    ``DEFAULT_EXCLUDE`` applies. Paths are relative to the folder, without a slash at either end;
-    ``b""`` is the folder itself. Raises ``ValueError`` for a pattern that is wrong or can't match.
+    ``DEFAULT_EXCLUDE`` applies. ``missing_extras``: keys of ``EXTRA_SUFFIXES``, whose pictures are
+    left out, whatever ``include`` says. Paths are relative to the folder, without a slash at either
+    end; ``b""`` is the folder itself. Raises ``ValueError`` for a pattern that is wrong or can't
+    match.
     """
 
     def __init__(
@@ -109,9 +118,18 @@ class Selection:
         exclude: Sequence[str],
         *,
         exclude_defaults: bool = True,
+        missing_extras: Collection[str] = (),
     ) -> None:
         for pattern in (*(include or ()), *exclude):
             check_pattern(pattern)
+        self._needed = {
+            suffix: LeftOut(f"needs-{extra}")
+            for extra, suffixes in EXTRA_SUFFIXES.items()
+            if extra in missing_extras
+            for suffix in suffixes
+        }
+        supported = tuple(each for each in SUPPORTED_SUFFIXES if each not in self._needed)
+        self._is_supported, self._is_wanted_by_default = _by_suffix(supported)
         self._include = None if include is None else _matches(include)
         self._included_suffixes = None if include is None else _suffixes(include)
         self._exclude = _matches(exclude)
@@ -124,7 +142,7 @@ class Selection:
         self._joined = _matches(joined if self._reopens else ())
         self._joined_directories = _matches(_as_files(joined) if self._reopens else ())
         meaning = (
-            SUPPORTED_SUFFIXES if include is None else tuple(include),
+            supported if include is None else (*include, *sorted(self._needed)),
             tuple(exclude),
             DEFAULT_EXCLUDE if exclude_defaults else (),
         )
@@ -157,11 +175,13 @@ class Selection:
         """A function that returns whether a file with a given name, directly in this directory, is
         wanted. ``enters`` must be true for the directory."""
         included = self._includer(directory)
+        if self._include is not None and self._needed:
+            included = self._without_needed(included)
         why_excluded = self._excluder(directory)
         if why_excluded is None:
             return included
-        if included is _is_supported and why_excluded is _why_default:
-            return _is_wanted_by_default
+        if included is self._is_supported and why_excluded is _why_default:
+            return self._is_wanted_by_default
         return lambda name: included(name) and why_excluded(name) is None
 
     def reasoner(self, directory: bytes) -> Callable[[bytes], LeftOut | None]:
@@ -171,14 +191,15 @@ class Selection:
         why_excluded = self._excluder(directory) or (lambda _name: None)
 
         def reason(name: bytes) -> LeftOut | None:
+            needed = self._needed.get(_suffix(name))
             if included(name):
-                return why_excluded(name)
+                return why_excluded(name) or needed
             if self._has_defaults and _is_program_file(name):
                 return LeftOut.OTHER_PROGRAM
             if self._include is not None:
                 return LeftOut.NOT_INCLUDED
-            if _suffix(name) in UNSUPPORTED_SUFFIXES:
-                return why_excluded(name) or LeftOut.UNSUPPORTED
+            if needed or _suffix(name) in UNSUPPORTED_SUFFIXES:
+                return why_excluded(name) or needed or LeftOut.UNSUPPORTED
             return LeftOut.OTHER_TYPE
 
         return reason
@@ -190,11 +211,15 @@ class Selection:
 
     def _includer(self, directory: bytes) -> Callable[[bytes], bool]:
         if self._include is None:
-            return _is_supported
+            return self._is_supported
         suffixes = self._included_suffixes
         if suffixes is not None and directory and self._include.match_file(_text(directory) + "/"):
             return lambda _name: True
         return _matcher(self._include, suffixes, directory)
+
+    def _without_needed(self, included: Callable[[bytes], bool]) -> Callable[[bytes], bool]:
+        needed = self._needed
+        return lambda name: included(name) and _suffix(name) not in needed
 
     def _excluder(self, directory: bytes) -> Callable[[bytes], LeftOut | None] | None:
         """A function that returns which list excludes a file name in this directory, or ``None`` if
@@ -240,16 +265,26 @@ def check_pattern(pattern: str) -> None:
         raise ValueError("is a pattern that matches nothing")
 
 
-def _is_supported(name: bytes) -> bool:
-    # This runs for every file of a scan, and most suffixes are all lower case or all upper case.
-    return name.endswith(_SAME_CASE_SUFFIXES) or _suffix(name) in _SUPPORTED
+@lru_cache
+def _by_suffix(
+    suffixes: tuple[bytes, ...],
+) -> tuple[Callable[[bytes], bool], Callable[[bytes], bool]]:
+    """Two functions: does a name have one of these suffixes, in any case; and if so, is it not a
+    file of another program? They run for every file of a scan."""
+    any_case = frozenset(suffixes)
+    # Most suffixes are all lower case or all upper case.
+    same_case = (*suffixes, *(suffix.upper() for suffix in suffixes))
 
+    def is_supported(name: bytes) -> bool:
+        return name.endswith(same_case) or _suffix(name) in any_case
 
-def _is_wanted_by_default(name: bytes) -> bool:
-    # This runs for every file of a scan. The first character and the suffix decide most of them.
-    if name.endswith(_SAME_CASE_SUFFIXES) and name[0] not in _PROGRAM_FILE_STARTS:
-        return True
-    return _is_supported(name) and not _is_program_file(name)
+    def is_wanted_by_default(name: bytes) -> bool:
+        # The first character and the suffix decide most names.
+        if name.endswith(same_case) and name[0] not in _PROGRAM_FILE_STARTS:
+            return True
+        return is_supported(name) and not _is_program_file(name)
+
+    return is_supported, is_wanted_by_default
 
 
 def _suffix(name: bytes) -> bytes:

@@ -7,6 +7,7 @@ Modules, in reading order:
 ``features``   what is stored about a picture
 ``source``     reads an image once, completely
 ``layout``     the answers of decoders as bytes
+``shots``      what a camera wrote about a shot, as bytes
 ``messages``   an answer as messages on a socket
 ``landlock``   denies access to the file system
 ``seccomp``    denies most system calls
@@ -22,6 +23,9 @@ Modules, in reading order:
 ``jpeg``       the structure of a JPEG
 ``png``        the structure of a PNG
 ``tiff``       corrects what Pillow decodes wrongly in a TIFF
+``raw``        the preview in a camera RAW
+``jxl``        JPEG XL
+``psd``        the merged picture of a PSD or PSB
 ``frames``     animations and pictures of several pages
 ``pixels``     converts all kinds of pixels to 8 bits
 ``border``     finds uniform borders, and bars with text

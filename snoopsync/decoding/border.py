@@ -18,11 +18,12 @@ _TOLERANCE = 32
 _MIN_SHARE = 0.25
 _MIN_PIXELS = 32
 
+_FEW_LINES = 8
+
 #: A line is a part of a bar if at least this share of its pixels has the bar's shade. The others
 #: may be text. Shades that differ by less than the tolerance count as the same.
 _BAR_SHARE = 0.75
 _BAR_TOLERANCE = 4
-_FEW_LINES = 8
 
 
 def content_box(grey: NDArray[np.uint8]) -> Box | None:

@@ -103,7 +103,7 @@ class _Codes(NamedTuple):
 
 def _extract(whole: io.BytesIO, content: io.BytesIO, sha256: bytes) -> Features:
     with refusing():
-        image, size = open_picture(content)
+        image, size, is_part = open_picture(content)
         kind = "JPEG" if image.format == "MPO" else str(image.format)
         with refusing(kind):
             size, picture, frames = _decoded(image, size)
@@ -117,7 +117,7 @@ def _extract(whole: io.BytesIO, content: io.BytesIO, sha256: bytes) -> Features:
     if frames:
         digest.update(frames.digest)
     is_complete = frames is None or frames.is_complete
-    if not is_complete or has_other_pictures(image):
+    if not is_complete or is_part or has_other_pictures(image):
         # Part of the file was not decoded, so only a file with the same bytes counts as the same
         # picture.
         digest.update(sha256)

@@ -6,6 +6,7 @@ import atexit
 import threading
 from functools import lru_cache
 
+from snoopsync.core.shots import Shot
 from snoopsync.decoding.features import Features
 from snoopsync.decoding.layout import (
     METADATA_QUESTION,
@@ -19,6 +20,7 @@ from snoopsync.decoding.layout import (
 )
 from snoopsync.decoding.pool import DecoderStatistics, Pool
 from snoopsync.decoding.sandbox import DecoderLimits, Outcome
+from snoopsync.decoding.shots import SHOT_QUESTION, unpack_shot
 from snoopsync.decoding.source import PictureFile
 from snoopsync.runtime.workers import CORES
 
@@ -76,6 +78,10 @@ class Decoders:
             picture.sha256,
             lambda answer: unpack(answer, picture.sha256, picture.size_bytes),
         )
+
+    def read_shot(self, picture: PictureFile) -> Shot:
+        """What a camera wrote into this file. Waits and raises as ``extract_features`` does."""
+        return self._pool.decode(picture.file.fileno(), SHOT_QUESTION, unpack_shot)
 
     def close(self) -> None:
         """End all decoders, even busy ones. A second call does nothing."""

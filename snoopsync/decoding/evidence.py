@@ -67,7 +67,10 @@ def evidence_of(image: Image.Image, content: BinaryIO) -> FileEvidence:
         lossless=lossless,
         palette=palette,
         # The metadata of a camera is stronger evidence, so the slow search for traces is skipped.
-        resaved=not camera and was_jpeg(image, content, quality, lossless=lossless),
+        # The preview in a RAW is a JPEG, but the RAW itself was never one.
+        resaved=not camera
+        and image.format != "RAW"
+        and was_jpeg(image, content, quality, lossless=lossless),
     )
 
 

@@ -24,10 +24,12 @@ SIDE = 64
 COLOUR_SIDE = 8
 
 
-#: Bytes of one region, the most regions of a picture, and how many of them an index has in memory.
+#: Bytes of one region, the most regions of a picture, and how many of them an index has in memory,
+#: with their bytes.
 REGION_BYTES = 11
 MAX_REGIONS = 32
 INDEXED_REGIONS = 12
+INDEXED_REGION_BYTES = INDEXED_REGIONS * REGION_BYTES
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ number is checked, and nothing in the answer is executed. All numbers are little
            parts whose lengths are in the head
 ``P``      pixels: ``_SIZE``, then the pixels of a ``Rendering``
 ``M``      metadata: ``_METADATA``, the text padded with zeros
+``S``      a shot: see ``shots``
 ``R``      a refusal: the HTTP status (2 bytes), then the reason in UTF-8
 =========  =====================================================================
 
@@ -203,6 +204,14 @@ def unpack_metadata(answer: bytes) -> Metadata:
     except (struct.error, ValueError):
         pass
     raise InvalidAnswer
+
+
+def refusal_in(answer: bytes) -> Refused | None:
+    """The refusal in this answer, if it is one. Raises ``InvalidAnswer``."""
+    try:
+        return _refusal(answer[1:]) if answer[:1] == _REFUSAL else None
+    except struct.error:
+        raise InvalidAnswer from None
 
 
 def _printable(text: str) -> str:

@@ -14,7 +14,7 @@ import PIL.WebPImagePlugin  # noqa: F401
 from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
 from snoopsync.core.errors import Refused, Undecodable
-from snoopsync.decoding import jpeg, png, tiff
+from snoopsync.decoding import jpeg, jxl, png, psd, raw, tiff
 from snoopsync.decoding.formats import PILLOW_KINDS
 
 #: The largest number of pixels to decode, in all frames of a picture together. This is Pillow's own
@@ -37,10 +37,12 @@ _HEIF_BRANDS = frozenset({b"mif1", b"msf1"})
 
 class OpenedPicture(NamedTuple):
     """A picture before it is decoded. ``size``: the width and height in the file, in pixels. A JPEG
-    is decoded at a reduced size."""
+    is decoded at a reduced size. ``is_part``: the file has more than this picture: the values of a
+    sensor."""
 
     image: Image.Image
     size: tuple[int, int]
+    is_part: bool = False
 
 
 def shrink_to_working_side(image: Image.Image) -> None:
@@ -63,8 +65,14 @@ def open_picture(content: io.BytesIO, shrink: Shrink = shrink_to_working_side) -
         return _open_jpeg(content, shrink)
     elif header.startswith(png.SIGNATURE):
         image = Image.open(png.without_metadata(content), formats=("PNG",))
+    elif raw.is_raw(content):
+        return _open_raw(content, shrink)
     elif header.startswith(tiff.SIGNATURES):
         image = _open_tiff(content)
+    elif header.startswith(psd.SIGNATURE):
+        image = psd.open_psd(content, MAX_PIXELS)
+    elif header.startswith(jxl.SIGNATURES):
+        return _open_jxl(content, shrink)
     else:
         image = Image.open(content, formats=PILLOW_KINDS)
     if image.width * image.height > MAX_PIXELS:
@@ -140,6 +148,31 @@ def _decoded(data: bytes, shrink: Shrink | None) -> bytes:
     if shrink is not None:
         shrink(image)
     return hashlib.sha256(image.tobytes()).digest()
+
+
+def _open_raw(content: io.BytesIO, shrink: Shrink) -> OpenedPicture:
+    preview = raw.preview_of(content)
+    image = preview.picture
+    if isinstance(image, bytes):
+        image = _open_jpeg(io.BytesIO(image), shrink).image
+    elif image.width * image.height > MAX_PIXELS:
+        raise too_many_pixels()
+    return OpenedPicture(image, raw.described(image, preview, content), is_part=True)
+
+
+def _open_jxl(content: io.BytesIO, shrink: Shrink) -> OpenedPicture:
+    header = jxl.header_of(content)
+    if header.width * header.height > MAX_PIXELS:
+        raise too_many_pixels()
+    if header.has_more:  # the decoder would return the last frame
+        raise Undecodable("a JPEG XL with several frames, which is not supported", status=415)
+    decoded = jxl.decode(content)
+    if isinstance(decoded, bytes):
+        # The JPEG that was compressed further, byte for byte.
+        opened = _open_jpeg(io.BytesIO(decoded), shrink)
+        opened.image.format = "JXL"
+        return opened
+    return OpenedPicture(decoded, decoded.size)
 
 
 def _open_tiff(content: io.BytesIO) -> Image.Image:

@@ -180,16 +180,22 @@ def _contrasts(level: Plane) -> Plane:
 def _blurred(plane: Plane) -> Plane:
     """The plane after a binomial filter of five pixels in both directions."""
     for _ in range(2):
-        padded = np.pad(plane, ((2, 2), (0, 0)), mode="edge")
+        padded = _padded(plane, 2)
         outer, inner = padded[:-4] + padded[4:], padded[1:-3] + padded[3:-1]
         plane = ((outer + 4 * inner + 6 * padded[2:-2]) / 16).T
     return plane
 
 
+def _padded(plane: Plane, count: int) -> Plane:
+    """The plane with its first and its last line repeated this many times. ``np.pad`` takes several
+    times as long for small planes."""
+    return np.concatenate([plane[:1]] * count + [plane] + [plane[-1:]] * count)
+
+
 def _largest_around(plane: Plane) -> Plane:
     """For each pixel, the largest value of it and its eight neighbours."""
     for _ in range(2):
-        padded = np.pad(plane, ((1, 1), (0, 0)), mode="edge")
+        padded = _padded(plane, 1)
         plane = np.maximum(np.maximum(padded[:-2], padded[2:]), padded[1:-1]).T
     return plane
 
@@ -224,15 +230,18 @@ def _spread(blobs: _Blobs) -> _Blobs:
     _, first, count = np.unique(sizes[order], return_index=True, return_counts=True)
     turn = np.empty(len(order), np.int64)
     turn[order] = np.arange(len(order)) - np.repeat(first, count)
+    logarithms = np.log(blobs.radius)
+    is_repeated = np.zeros(len(turn), np.bool_)
     chosen: list[int] = []
     for blob in np.lexsort((sizes, turn)).tolist():
-        factor = np.abs(np.log(blobs.radius[chosen] / blobs.radius[blob]))
-        distance = np.hypot(blobs.x[chosen] - blobs.x[blob], blobs.y[chosen] - blobs.y[blob])
-        near = _SAME_PLACE * np.minimum(blobs.radius[chosen], blobs.radius[blob])
-        if not ((factor < np.log(_SAME_SIZE)) & (distance < near)).any():
-            chosen.append(blob)
-            if len(chosen) == MAX_REGIONS:
-                break
+        if is_repeated[blob]:
+            continue
+        chosen.append(blob)
+        if len(chosen) == MAX_REGIONS:
+            break
+        distance = np.hypot(blobs.x - blobs.x[blob], blobs.y - blobs.y[blob])
+        near = distance < _SAME_PLACE * np.minimum(blobs.radius, blobs.radius[blob])
+        is_repeated |= near & (np.abs(logarithms - logarithms[blob]) < np.log(_SAME_SIZE))
     return blobs.at(np.array(chosen, np.intp))
 
 

@@ -77,7 +77,7 @@ def render(content: io.BytesIO, side: int) -> Rendering:
 
 def _rendered(content: io.BytesIO, side: int) -> Rendering:
     with refusing():
-        image, _ = open_picture(content, lambda jpeg: _shrink(jpeg, side))
+        image = open_picture(content, lambda jpeg: _shrink(jpeg, side)).image
         with refusing(str(image.format)):
             load(image)
             # Pillow turned a TIFF upright while loading.

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from PIL import ExifTags, Image, ImageFile, TiffImagePlugin
 
 from snoopsync.core.errors import Refused, Undecodable
+from snoopsync.decoding import raw
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -129,10 +130,10 @@ _CLASSIC, _BIG = _Layout("H", 12, "I"), _Layout("Q", 20, "Q")
 
 
 def without_metadata(content: io.BytesIO) -> io.BytesIO | None:
-    """A copy of this TIFF with only the tags of its pixels; ``None`` for any other file, or if the
-    directories cannot be followed."""
+    """A copy of this TIFF with only the tags of its pixels; ``None`` for any other file, such as a
+    RAW, or if the directories cannot be followed."""
     data = bytearray(content.getvalue())
-    if data[:4] not in SIGNATURES:
+    if data[:4] not in SIGNATURES or raw.is_raw(content):
         return None
     order = "<" if data[:2] == b"II" else ">"
     try:

@@ -8,13 +8,19 @@ from typing import BinaryIO
 from snoopsync.core.errors import Refused, Undecodable
 from snoopsync.decoding.decode import features_of
 from snoopsync.decoding.layout import pack, pack_refusal
+from snoopsync.decoding.metadata import shot_of
 from snoopsync.decoding.samples import samples
+from snoopsync.decoding.shots import SHOT_QUESTION, pack_shot
 
 
-def extract(picture: BinaryIO, sha256: bytes) -> bytes:
-    """The answer (see ``layout``) for this picture, whose SHA-256 is ``sha256``."""
+def extract(picture: BinaryIO, question: bytes) -> bytes:
+    """The answer (see ``layout``) for this picture. ``question``: the SHA-256 of the picture, for
+    its features, or ``SHOT_QUESTION``."""
     try:
-        return pack(features_of(io.BytesIO(picture.read()), sha256))
+        content = io.BytesIO(picture.read())
+        if question == SHOT_QUESTION:
+            return pack_shot(shot_of(content))
+        return pack(features_of(content, question))
     except Refused as refusal:
         return pack_refusal(refusal)
     except MemoryError:
@@ -25,4 +31,5 @@ def extract_prepare() -> None:
     """Decode a sample of each codec, so that no code has to be loaded later. If a codec is not
     installed, its sample is refused, which is harmless."""
     for sample in samples().values():
-        extract(io.BytesIO(sample), b"")
+        for question in (b"", SHOT_QUESTION):
+            extract(io.BytesIO(sample), question)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from snoopsync.decoding.features import INDEXED_REGIONS
 from snoopsync.decoding.regions import LONG_WAVES, codes_of_forms
-from snoopsync.embedded.region_pairs import MAX_BITS, MOST_EVIDENCE
+from snoopsync.embedded.region_pairs import MAX_BITS, MIN_EVIDENCE, MOST_EVIDENCE
 
 Marks = NDArray[np.int64]
 RegionCodes = NDArray[np.uint64]
@@ -29,7 +29,7 @@ _KEYS = 1 << (LONG_WAVES - 1)
 _MAX_INVERTED = 2
 
 #: So many new codes are compared one by one. If there are more, they are sorted.
-_MOST_UNSORTED = 8_192
+_MOST_UNSORTED = 2_048
 
 #: So many new codes are sorted at once. This limits the memory of a start.
 _MOST_SORTED = 1 << 20
@@ -102,7 +102,8 @@ class RegionIndex:
 
     def search(self, codes: RegionCodes, most: int) -> Marks:
         """The marks of at most ``most`` images that may share a part with the picture that has
-        these regions, those with the most evidence first."""
+        these regions, those with the most evidence first. There are none with less than
+        ``MIN_EVIDENCE``."""
         if not len(codes) or not len(self):
             return np.empty(0, np.int64)
         self.prepare()
@@ -123,7 +124,7 @@ class RegionIndex:
             bits[is_present].astype(np.int64),
         )
         best = np.lexsort((found_rows, -evidence))[:most]
-        return self._marks[found_rows[best]]
+        return self._marks[found_rows[best[evidence[best] >= MIN_EVIDENCE]]]
 
     def _lookup(
         self, queries: RegionCodes, first: int
@@ -156,9 +157,12 @@ class RegionIndex:
             self._starts = np.zeros(_KEYS + 1, np.int32)
         keys = _keys_of(codes)
         order = _order_of(keys)
-        places = self._starts[keys[order] + 1]
-        self._codes = np.insert(self._codes, places, codes[order])
-        self._rows = np.insert(self._rows, places, rows[order])
+        if len(self._codes):
+            places = self._starts[keys[order] + 1]
+            self._codes = np.insert(self._codes, places, codes[order])
+            self._rows = np.insert(self._rows, places, rows[order])
+        else:
+            self._codes, self._rows = codes[order], rows[order]
         self._starts[1:] += np.bincount(keys, minlength=_KEYS).cumsum().astype(np.int32)
 
     def _without_removed(self, codes: RegionCodes, rows: _Rows) -> tuple[RegionCodes, _Rows]:

@@ -23,6 +23,11 @@ MAX_BITS = 10
 #: The evidence of a pair of regions is this number minus the distance of their codes in bits.
 MOST_EVIDENCE = 13
 
+#: The least evidence of a suggestion that is tried. Of a million pairs of different photographs,
+#: 5,100 have regions with near codes, and 700 have this evidence. 98 of 100 pictures and their
+#: collages of two have it.
+MIN_EVIDENCE = 5
+
 #: How many suggestions are tried for a pair of pictures, and how many are examined for evidence.
 _MOST_TRIED = 4
 _MOST_EXAMINED = 64
@@ -136,7 +141,9 @@ def shared_parts(
 ) -> Iterator[tuple[int, SharedPart]]:
     """The parts that two pictures may share by these pairs of regions, in the order of their
     evidence, each with the number of our picture's form."""
-    for at in np.argsort(-evidence(matches), kind="stable")[:_MOST_TRIED].tolist():
+    found = evidence(matches)
+    best = np.argsort(-found, kind="stable")[:_MOST_TRIED]
+    for at in best[found[best] >= MIN_EVIDENCE].tolist():
         form = int(matches.forms[at])
         part = shared_part(
             luma_in_form(ours, form), theirs, Box(*matches.ours[at]), Box(*matches.theirs[at])

@@ -73,8 +73,8 @@ class _LastSearch:
     while the collection is unchanged, because thousands of copies may be searched for, one after
     another. ``key``: what it depends on; ``sha256`` and ``position`` are parts of it. ``same``: the
     first page of images that show the same picture with other bytes. ``near``: the marks of near
-    images with other bytes, the nearest first. ``sharing``: those of the images that
-    may share a part, the likeliest first."""
+    images with other bytes, the nearest first. ``sharing``: those of the images that may share a
+    part, the likeliest first."""
 
     key: object = None
     sha256: bytes = b""

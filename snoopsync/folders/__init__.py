@@ -16,6 +16,7 @@ Modules, in reading order:
 ``scanner``           finds the differences between directories and records
 ``monitor``           one folder over time: its identity, scans and watch
 ``pending``           paths that changed and have no plan yet
+``companions``        the companions of pictures, by their names
 ``hard_links``        images whose files are hard links of one file
 ``ownership``         the owner of this installation's images
 ``configured``        all configured folders

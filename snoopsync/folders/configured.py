@@ -19,8 +19,9 @@ from snoopsync.core.errors import FolderMissing
 from snoopsync.core.events import Event, log_event
 from snoopsync.core.identity import Identity, IdentityVerdict, decide, decide_by_content
 from snoopsync.core.model import RelPath, printable
-from snoopsync.core.selection import Selection
+from snoopsync.core.selection import EXTRA_SUFFIXES, Selection
 from snoopsync.core.text import images
+from snoopsync.decoding.formats import missing_extras
 from snoopsync.folders.disk import Disk
 from snoopsync.folders.folder import Folder
 from snoopsync.folders.monitor import FolderMonitor, Pace
@@ -55,6 +56,7 @@ def monitors_of(
     _register(config, state)
     take_owner(config.collection, state)
     rows = {row.name: row for row in state.folders.rows()}
+    missing = _missing_extras(config)
     for folder in config.folders:
         if folder.name in kept:
             kept[folder.name].resume(_pace(config, folder))
@@ -62,9 +64,9 @@ def monitors_of(
         kept.get(folder.name)
         or _monitor(
             folder,
+            folder_of(folder, disk, missing),
             rows[folder.name],
             state,
-            disk or Disk(),
             _pace(config, folder),
             watcher,
             clock or Clock(),
@@ -79,6 +81,7 @@ def _register(config: Config, state: State) -> None:
     configuration stays the same folder. Images that the configuration no longer wants are left out
     from now on."""
     left_out: dict[str, list[RelPath]] = {}
+    missing = _missing_extras(config)
     rows = {row.name: row for row in state.folders.rows()}
     configured = {folder.name for folder in config.folders}
     dropped = [row for name, row in rows.items() if name not in configured]
@@ -100,7 +103,7 @@ def _register(config: Config, state: State) -> None:
                     state.folders.rename(before.name, folder.name)
                     row = before
                     del rows[before.name]
-            selection = selection_of(folder)
+            selection = selection_of(folder, missing)
             if row is None or row.selection != selection.digest:
                 left_out[folder.name] = state.unwanted.apply(folder.name, selection)
             begun = FolderRow(
@@ -123,25 +126,38 @@ def _register(config: Config, state: State) -> None:
             state.folders.drop(name)
     for name, rel_paths in left_out.items():
         if rel_paths:
-            _log_left_out(name, rel_paths)
+            _log_left_out(name, rel_paths, missing)
 
 
-def _log_left_out(name: str, rel_paths: Sequence[RelPath]) -> None:
+def _missing_extras(config: Config) -> frozenset[str]:
+    """The extras without which pictures can't be mirrored. A service decodes pictures itself."""
+    return missing_extras() if config.collection.embedded else frozenset()
+
+
+def _log_left_out(name: str, rel_paths: Sequence[RelPath], missing: Container[str]) -> None:
     samples = rel_paths[:_SAMPLE_PATHS]
+    extras = [extra for extra in EXTRA_SUFFIXES if extra in missing and _need(extra, rel_paths)]
+    cause = "the configuration"
+    if extras:
+        cause += f" or a missing extra (pip install 'snoopsync[{','.join(extras)}]')"
     log_event(
         log,
         logging.WARNING,
         Event.LEFT_OUT,
-        "folder %s: the configuration now leaves out %s: %s%s. These images stay in the collection"
+        "folder %s: %s now leaves out %s: %s%s. These images stay in the collection"
         " and are not searched for duplicates. To delete them from the collection:"
         " snoopsync resync --prune --dry-run, then without --dry-run",
-        *(name, images(len(rel_paths))),
+        *(name, cause, images(len(rel_paths))),
         ", ".join(printable(rel_path.path) for rel_path in samples),
         ", ..." if len(rel_paths) > len(samples) else "",
         folder=name,
         count=len(rel_paths),
         samples=[rel_path.text for rel_path in samples],
     )
+
+
+def _need(extra: str, rel_paths: Sequence[RelPath]) -> bool:
+    return any(each.path.lower().endswith(EXTRA_SUFFIXES[extra]) for each in rel_paths)
 
 
 def _known_before(
@@ -185,14 +201,22 @@ def remembered_folders(state: State) -> tuple[FolderConfig, ...]:
     )
 
 
-def folder_of(config: FolderConfig, disk: Disk | None = None) -> Folder:
-    """The folder on disk for this configuration."""
-    return Folder(config.name, os.fsencode(config.path), selection_of(config), disk)
+def folder_of(
+    config: FolderConfig, disk: Disk | None = None, missing: Container[str] = ()
+) -> Folder:
+    """The folder on disk for this configuration. ``missing``: the missing extras."""
+    return Folder(config.name, os.fsencode(config.path), selection_of(config, missing), disk)
 
 
-def selection_of(config: FolderConfig) -> Selection:
-    """The files of the folder that the configuration wants."""
-    return Selection(config.include, config.exclude, exclude_defaults=config.exclude_defaults)
+def selection_of(config: FolderConfig, missing: Container[str] = ()) -> Selection:
+    """The files of the folder that the configuration wants and that no missing extra is needed
+    for."""
+    return Selection(
+        config.include,
+        config.exclude,
+        exclude_defaults=config.exclude_defaults,
+        missing_extras=missing,
+    )
 
 
 def identity_of(folder: FolderConfig) -> Identity:
@@ -202,16 +226,15 @@ def identity_of(folder: FolderConfig) -> Identity:
 
 def _monitor(
     config: FolderConfig,
+    folder: Folder,
     row: FolderRow,
     state: State,
-    disk: Disk,
     pace: Pace,
     watcher: Watcher | None,
     clock: Clock,
     *,
     dormant: bool,
 ) -> FolderMonitor:
-    folder = folder_of(config, disk)
     watch = FolderWatch(config.name, folder.path, config.watch, watcher)
     if watch.mode:
         row = replace(row, watch=watch.mode)

@@ -19,6 +19,7 @@ Modules, in reading order:
 ``groups``           the lists of groups, and decisions about all of a list
 ``decisions``        decisions about groups, and what undoes them
 ``marks``            the page's own file: marks, groups for later, what can be undone
+``companions``       which companions of a marked picture go together with it
 ``marked``           the list of marked files
 ``presence``         which files are gone, where no service runs
 ``removal``          moves marked files to the trash, or lists them for programs

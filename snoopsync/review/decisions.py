@@ -14,15 +14,22 @@ from enum import StrEnum
 from itertools import islice
 from typing import Any, TypeVar
 
+from snoopsync.core.companions import are_companions
+from snoopsync.core.model import RelPath
+from snoopsync.review.companions import path_of
 from snoopsync.review.marks import Action, Aside, AsideReason, Mark, Marks
 from snoopsync.review.source import IMAGES_PER_REQUEST, Source
 
 #: How many groups are asked for at a time.
 _GROUPS_PER_REQUEST = 50
 
+#: Two pictures of one shot alone make no group.
+_PAIR = 2
+
 _Item = TypeVar("_Item")
 
 _GONE = "the group does not exist any more"
+_NOTHING_TO_MARK = "no other image with a file on this machine is to be marked"
 _CHANGED = "its images have changed since you saw them"
 
 
@@ -100,9 +107,11 @@ class _Decided:
 class Decider:
     """Decides about groups. For any thread, one decision at a time is carried out."""
 
-    def __init__(self, source: Source, marks: Marks) -> None:
+    def __init__(self, source: Source, marks: Marks, *, has_companions: bool = True) -> None:
+        """``has_companions``: a decision to keep a picture also keeps those that belong to it."""
         self._source = source
         self._marks = marks
+        self._has_companions = has_companions
 
     def decide(self, choice: Choice, groups: Sequence[DecidedGroup]) -> Outcome:
         """Carry out one decision about these groups. Raises ``SnoopsyncError`` if the state can't
@@ -181,12 +190,19 @@ class Decider:
         decided, asides, marks = [], [], []
         stored = self._marks.marks([each.number for each in groups])
         earlier = {(m.image_id, m.content, m.keep_id, m.keep_content) for m in stored}
+        companions = self._companions_of_kept(groups)
         for each in groups:
             keep = next((m for m in each.members if m.image_id == each.group.keep), None)
             if keep is None or keep.file_bytes is None:
                 outcome.refuse(each.group.group, "the image to keep has no file on this machine")
                 continue
-            others = [m for m in each.members if m is not keep and m.file_bytes is not None]
+            others = [
+                m
+                for m in each.members
+                if m is not keep
+                and m.file_bytes is not None
+                and (keep.image_id, m.image_id) not in companions
+            ]
             only = each.group.only
             chosen = [
                 m
@@ -196,7 +212,7 @@ class Decider:
                 or (m.image_id, m.content, keep.image_id, keep.content) in earlier
             ]
             if not chosen:
-                outcome.refuse(each.group.group, "no other image has a file on this machine")
+                outcome.refuse(each.group.group, _NOTHING_TO_MARK)
                 continue
             decided.append(each)
             if len(chosen) == len(others):
@@ -206,6 +222,34 @@ class Decider:
                 for m in chosen
             ]
         self._set_aside(Choice.KEEP, decided, asides, marks, outcome)
+
+    def _companions_of_kept(self, groups: Sequence[_Decided]) -> set[tuple[str, str]]:
+        """The image to keep of each group, with each image that belongs to it: the RAW file and the
+        JPEG of a shot can be in one group, because a third picture is like both."""
+        if not self._has_companions:
+            return set()
+        pairs = [
+            (each.group.keep, member.image_id)
+            for each in groups
+            if each.group.keep is not None and len(each.members) > _PAIR
+            for member in each.members
+        ]
+        paths = self._paths(sorted({image_id for pair in pairs for image_id in pair}))
+        return {
+            (keep, image_id)
+            for keep, image_id in pairs
+            if (path := paths.get(keep)) and (other := paths.get(image_id))
+            if are_companions(path, other)
+        }
+
+    def _paths(self, image_ids: Sequence[str]) -> dict[str, RelPath]:
+        """Where the files of these images are, by ID."""
+        paths: dict[str, RelPath] = {}
+        for start in range(0, len(image_ids), IMAGES_PER_REQUEST):
+            ids = image_ids[start : start + IMAGES_PER_REQUEST]
+            images = self._source.ask({"command": "images", "ids": ids})["images"]
+            paths |= {image_id: path for image_id in images if (path := path_of(images[image_id]))}
+        return paths
 
     def _set_aside(
         self,

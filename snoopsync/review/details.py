@@ -17,7 +17,7 @@ _MOST_IMAGES = 40
 _THREADS = 2
 
 #: What people call these formats.
-_NAMES = {"WEBP": "WebP", "HEIF": "HEIC"}
+_NAMES = {"WEBP": "WebP", "HEIF": "HEIC", "JXL": "JPEG XL"}
 
 
 def add_details(images: list[dict[str, Any]], source: Source, thumbnails: Thumbnails) -> None:

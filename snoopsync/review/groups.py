@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from snoopsync.folders.companions import CompanionFinder
+from snoopsync.review.companions import companion_views
 from snoopsync.review.decisions import Choice, DecidedGroup, Decider
 from snoopsync.review.marks import AsideReason, Mark, Marks
 from snoopsync.review.presence import Presence
@@ -23,6 +25,7 @@ _ENDED = {"dismissed": "dismissed_groups", "gone": "ended_groups"}
 _NO_KEEP = "no evidence favours one picture"
 _NOTHING = "no other file matches the filters"
 _CHAIN = "a chain: not every picture is like the one to keep"
+_SERIES = "a series of similar shots: decide about each group"
 
 
 @dataclass(slots=True)
@@ -69,15 +72,17 @@ class GroupLists:
             **{key: answer[key] for key in ("next", "total", "folders", "kinds")},
         }
 
-    def named(self, ids: Sequence[str], *, whole: bool = False) -> list[dict[str, Any]]:
+    def named(
+        self, ids: Sequence[str], *, whole: bool = False, finder: CompanionFinder | None = None
+    ) -> list[dict[str, Any]]:
         """Those of these groups that exist, in any state. ``whole``: with all images, up to some
-        hundreds."""
+        hundreds. ``finder``: finds the companions of the images of open groups."""
         numbers = [int(each) for each in ids if each.isdecimal()]
         dismissals = [int(each[1:]) for each in ids if each.startswith("d")]
         found: list[dict[str, Any]] = []
         if numbers:
             request = {"command": "groups_named", "ids": numbers, "whole": whole}
-            found += self._views(self._source.ask(request)["groups"])
+            found += self._views(self._source.ask(request)["groups"], finder)
         if dismissals:
             request = {
                 "command": "dismissed_groups",
@@ -194,7 +199,9 @@ class GroupLists:
             **{key: answer[key] for key in ("folders", "kinds")},
         }
 
-    def _views(self, groups: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    def _views(
+        self, groups: Sequence[dict[str, Any]], finder: CompanionFinder | None = None
+    ) -> list[dict[str, Any]]:
         """Open groups for the page, each with what the person has decided about it. Where a file is
         gone, and no service has noticed it, its image and perhaps its group are left out."""
         groups = self._without_gone(groups)
@@ -213,7 +220,10 @@ class GroupLists:
                 group_view(
                     group,
                     aside.reason.value if aside is not None and is_aside else "open",
-                    [image_view(each, marked) for each in group["images"]],
+                    [
+                        {**image_view(each, marked), "companions": companion_views(each, finder)}
+                        for each in group["images"]
+                    ],
                     picked=marks[0].keep_id if marks else None,
                 )
             )
@@ -243,6 +253,8 @@ def _affected(
     members: list[list[Any]] = group["members"]
     if choice is not Choice.KEEP:
         return members, None
+    if group["series"]:
+        return [], _SERIES
     if group["keep"] is None:
         return [], _NO_KEEP
     if group["chain"]:

@@ -8,9 +8,18 @@ their images: the person may have made it on the command line.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from snoopsync.folders.companions import CompanionFinder
+from snoopsync.review.companions import (
+    MarkedPaths,
+    PlannedCompanion,
+    path_of,
+    planned_companions,
+    planned_view,
+)
 from snoopsync.review.marks import Mark, Marks
 from snoopsync.review.presence import Presence
 from snoopsync.review.source import IMAGES_PER_REQUEST, Source
@@ -32,9 +41,16 @@ class MarkedFile:
 class MarkedFiles:
     """The marked files. For any thread."""
 
-    def __init__(self, source: Source, marks: Marks, presence: Presence) -> None:
+    def __init__(
+        self,
+        source: Source,
+        marks: Marks,
+        presence: Presence,
+        new_finder: Callable[[], CompanionFinder],
+    ) -> None:
         self._source = source
         self._presence = presence
+        self._new_finder = new_finder
         self._marks = marks
         self._lock = threading.Lock()
         self._version = ("", "", "")
@@ -62,8 +78,9 @@ class MarkedFiles:
             start = at.index(after) + 1 if after in at else 0
         page = files[start : start + _PAGE]
         is_last = start + _PAGE >= len(files)
+        finder, paths = self._new_finder(), paths_of(files)
         return {
-            "files": [_view(each) for each in page],
+            "files": [_view(each, companions_of(each, finder, paths)) for each in page],
             "next": None if is_last else page[-1].mark.image_id,
             **totals(files),
         }
@@ -115,6 +132,23 @@ def _is_dismissed(mark: Mark, images: dict[str, dict[str, Any]]) -> bool:
     return any(at is not None and at >= mark.at for at in times)
 
 
+def paths_of(files: Sequence[MarkedFile]) -> MarkedPaths:
+    """The paths of these marked files and of those that are kept instead."""
+    marked = (path_of(each.image) for each in files)
+    kept = (path_of(each.keep) for each in files)
+    return MarkedPaths(
+        frozenset(each for each in marked if each), frozenset(each for each in kept if each)
+    )
+
+
+def companions_of(
+    file: MarkedFile, finder: CompanionFinder, paths: MarkedPaths
+) -> list[PlannedCompanion]:
+    """The companions of a marked file, each with whether it goes together with the file. ``paths``
+    are those of all marked files."""
+    return planned_companions(finder, path_of(file.image), path_of(file.keep), paths)
+
+
 def totals(files: list[MarkedFile]) -> dict[str, int]:
     """How many files, and their bytes."""
     return {
@@ -123,7 +157,7 @@ def totals(files: list[MarkedFile]) -> dict[str, int]:
     }
 
 
-def _view(file: MarkedFile) -> dict[str, Any]:
+def _view(file: MarkedFile, companions: Sequence[PlannedCompanion]) -> dict[str, Any]:
     view = image_view(file.image, {file.mark.image_id})
     keep = file.keep
     path = None if keep is None or keep["path"] is None else f"{keep['folder']}/{keep['path']}"
@@ -131,4 +165,5 @@ def _view(file: MarkedFile) -> dict[str, Any]:
         **view,
         "group": str(file.mark.group_id),
         "keep": {"image_id": file.mark.keep_id, "path": printable_json(path)},
+        "companions": [planned_view(each) for each in companions],
     }

@@ -62,6 +62,8 @@ STEPS = (
     """,
     # is_back: the file was put back from the trash, and the state may not have its image yet.
     "ALTER TABLE mark ADD COLUMN is_back INTEGER NOT NULL DEFAULT 0;",
+    # is_companion: the file went together with the picture that it belongs to, and has no mark.
+    "ALTER TABLE move ADD COLUMN is_companion INTEGER NOT NULL DEFAULT 0;",
 )
 
 #: The most actions that can be undone.
@@ -108,11 +110,14 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class RecordedMove:
-    """A file that an action moves to the trash. ``trashed`` is what puts it back."""
+    """A file that an action moves to the trash. ``trashed`` is what puts it back. A companion of a
+    marked picture has no mark of its own: ``mark`` has the ID of its image, empty if it is none,
+    and its bytes."""
 
     number: int
     mark: Mark
     trashed: str
+    is_companion: bool
 
 
 def marks_path(state: Path) -> Path:
@@ -267,21 +272,25 @@ class Marks:
             self._query("DELETE FROM action WHERE action_id = ?", (number,))
             self._query("DELETE FROM move WHERE action_id = ?", (number,))
 
-    def add_move(self, action: int, mark: Mark, trashed: str) -> int:
+    def add_move(self, action: int, mark: Mark, trashed: str, *, is_companion: bool = False) -> int:
         """Store that this action moves a file to the trash. Returns the number of the move."""
         [(number,)] = self._query(
-            "INSERT INTO move (action_id, mark, trashed) VALUES (?, ?, ?) RETURNING move_id",
-            (action, json.dumps(astuple(mark)), trashed),
+            "INSERT INTO move (action_id, mark, trashed, is_companion) VALUES (?, ?, ?, ?)"
+            " RETURNING move_id",
+            (action, json.dumps(astuple(mark)), trashed, is_companion),
         )
         return int(number)
 
     def moves(self, action: int) -> list[RecordedMove]:
         """The files that this action moved, in that order."""
         rows = self._query(
-            "SELECT move_id, mark, trashed FROM move WHERE action_id = ? ORDER BY move_id",
+            "SELECT move_id, mark, trashed, is_companion FROM move WHERE action_id = ?"
+            " ORDER BY move_id",
             (action,),
         )
-        return [RecordedMove(row[0], Mark(*json.loads(row[1])), row[2]) for row in rows]
+        return [
+            RecordedMove(row[0], Mark(*json.loads(row[1])), row[2], bool(row[3])) for row in rows
+        ]
 
     def remove_move(self, number: int) -> None:
         """Forget a move, because the file is not in the trash, or cannot be put back."""

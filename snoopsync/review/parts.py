@@ -8,6 +8,7 @@ from pathlib import Path
 
 from snoopsync.config.settings import Config
 from snoopsync.decoding.decoders import Renderers
+from snoopsync.folders.companions import CompanionFinder, companion_finder
 from snoopsync.review.app import Pages
 from snoopsync.review.decisions import Decider
 from snoopsync.review.entry import Entry
@@ -46,10 +47,14 @@ class Parts:
         self.has_trash = has_trash
         self.pages = Pages(has_trash=has_trash)
         self.presence = Presence(source)
-        self.decider = Decider(source, marks)
+        self.decider = Decider(source, marks, has_companions=config.duplicates.companions)
         self.groups = GroupLists(source, marks, self.decider, self.presence)
-        self.marked = MarkedFiles(source, marks, self.presence)
-        self.removal = Removal(source, marks, self.marked, home_trash())
+        self.marked = MarkedFiles(source, marks, self.presence, self.new_finder)
+        self.removal = Removal(source, marks, self.marked, home_trash(), self.new_finder)
+
+    def new_finder(self) -> CompanionFinder:
+        """A finder of companions for one request."""
+        return companion_finder(self.config)
 
 
 @contextmanager

@@ -33,7 +33,20 @@ _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", 
 #: Brands of both formats: a further brand tells which one it is.
 _SHARED_BRANDS = frozenset({b"mif1", b"msf1"})
 
-_TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_RAW_BRAND = b"crx "
+_RAW = "image/x-raw"
+
+#: The first bytes of the formats that have a fixed beginning. Most RAW files begin as a TIFF.
+_SIGNATURES: tuple[tuple[bytes | tuple[bytes, ...], str], ...] = (
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    ((b"GIF87a", b"GIF89a"), "image/gif"),
+    ((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "image/tiff"),
+    (b"BM", "image/bmp"),
+    (b"8BPS", "image/vnd.adobe.photoshop"),
+    ((b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"), "image/jxl"),
+    ((b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILMCCD-RAW"), _RAW),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,27 +139,21 @@ def open_file(root: OpenFolder, path: bytes) -> BinaryIO:
 def media_type_of(start: bytes) -> str | None:
     """The media type of a file that starts with these bytes; ``None`` if it is not a picture of a
     supported format. Neither SVG nor HTML is one: both may contain scripts."""
-    if start.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg"
-    if start.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "image/png"
-    if start.startswith((b"GIF87a", b"GIF89a")):
-        return "image/gif"
-    if start.startswith(b"RIFF") and start[8:12] == b"WEBP":
-        return "image/webp"
+    if start.startswith(b"RIFF"):
+        return "image/webp" if start[8:12] == b"WEBP" else None
     if start[4:8] == b"ftyp":
         return _media_type_of_brands(start)
-    if start.startswith(_TIFF_SIGNATURES):
-        return "image/tiff"
-    if start.startswith(b"BM"):
-        return "image/bmp"
-    return None
+    return next(
+        (media_type for begins, media_type in _SIGNATURES if start.startswith(begins)), None
+    )
 
 
 def _media_type_of_brands(start: bytes) -> str | None:
     brand = start[8:12]
     if brand in _SHARED_BRANDS:
         return "image/avif" if b"avif" in start else "image/heic"
+    if brand == _RAW_BRAND:
+        return _RAW
     if brand in _AVIF_BRANDS:
         return "image/avif"
     return "image/heic" if brand in _HEIC_BRANDS else None

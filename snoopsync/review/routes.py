@@ -118,7 +118,7 @@ def _one_group(parts: Parts) -> Endpoint:
         group = requests.shown_group(request.path_params["group"])
 
         def read() -> dict[str, Any]:
-            found = parts.groups.named([group], whole=True)
+            found = parts.groups.named([group], whole=True, finder=parts.new_finder())
             if not found:
                 raise BadRequest("This group does not exist any more.", 404)
             add_details(found[0]["images"], parts.source, parts.thumbnails)

@@ -12,9 +12,9 @@ from snoopsync.core.model import printable
 
 _SCRIPT = b"""\
 #!/bin/sh
-# Moves duplicates into a folder. Before each move, both files are read again: a file that has
-# changed stays where it is, and so does one whose file to keep is gone. Nothing is overwritten.
-# It needs sha256sum.
+# Moves duplicates into a folder, each together with files that belong to it. Before each move,
+# both files are read again: a file that has changed stays where it is, and so does one whose file
+# to keep is gone. Nothing is overwritten. It needs sha256sum.
 set -u
 LC_ALL=C
 export LC_ALL
@@ -27,10 +27,11 @@ has() {
     [ -f "$1" ] && [ ! -L "$1" ] && sum=$(sha256sum <"$1") && [ "${sum%%%% *}" = "$2" ]
 }
 
-# This file stays where it is.
+# This file stays where it is, and so do the files that belong to it.
 leave() {
     printf '%%s: %%s\\n' "$1" "$2" >&2
     left=$((left + 1))
+    return 1
 }
 
 # The marked file and its SHA-256, the file to keep and its SHA-256, and the marked file for people.
@@ -74,18 +75,22 @@ echo "moved: $moved, left where they are: $left"
 
 
 class Move(NamedTuple):
-    """A marked file and the file to keep: absolute paths, and the SHA-256 that each had."""
+    """A marked file and the file to keep: absolute paths, and the SHA-256 that each had.
+    ``companions`` are moved after the marked file, each only if the one before it was moved.
+    ``stay``: sentences about companions that stay."""
 
     marked: bytes
     marked_sha256: bytes
     keep: bytes
     keep_sha256: bytes
+    companions: tuple[Move, ...] = ()
+    stay: tuple[str, ...] = ()
 
 
 def shell_script(moves: Iterable[Move], into: bytes) -> bytes:
     """A script for any POSIX shell that moves these files into the folder ``into``, an absolute
     path, which it creates. Raises ``ValueError`` for a path that is not absolute or has a NUL."""
-    lines = [b"move " + b" ".join(_arguments(move)) for move in moves]
+    lines = [line for move in moves for line in _lines(move)]
     return _SCRIPT % {b"into": _quoted(_absolute(into)), b"moves": b"\n".join(lines)}
 
 
@@ -97,6 +102,12 @@ def path_list(paths: Iterable[bytes], *, null: bool = False) -> tuple[bytes, Seq
     all_paths = list(paths)
     left_out = [path for path in all_paths if b"\n" in path]
     return b"".join(path + b"\n" for path in all_paths if b"\n" not in path), left_out
+
+
+def _lines(move: Move) -> Iterable[bytes]:
+    yield from (b"# " + printable(sentence).encode() for sentence in move.stay)
+    calls = (b"move " + b" ".join(_arguments(each)) for each in (move, *move.companions))
+    yield b" &&\n    ".join(calls)
 
 
 def _arguments(move: Move) -> Iterable[bytes]:

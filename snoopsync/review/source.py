@@ -16,7 +16,7 @@ from snoopsync.control.client import result_from_service
 from snoopsync.control.commands import validate_command
 from snoopsync.core.errors import ServiceUnavailable
 from snoopsync.core.identity import Identity
-from snoopsync.core.model import Fingerprint
+from snoopsync.core.model import Fingerprint, RelPath
 from snoopsync.review.pictures import KnownPicture
 from snoopsync.state.images import State
 from snoopsync.state.lock import holder, locked
@@ -66,6 +66,12 @@ class Source:
         """Those of these images that have a file in a configured folder, by ID."""
         found = self.ask({"command": "pictures", "ids": image_ids})["pictures"]
         return {image_id: _known_picture(image_id, each) for image_id, each in found.items()}
+
+    def image_at(self, path: RelPath) -> str | None:
+        """The ID of the image at this path; ``None`` if there is none."""
+        paths = [[path.folder, path.path.hex()]]
+        [image_id] = self.ask({"command": "images_at", "paths": paths})["ids"]
+        return None if image_id is None else str(image_id)
 
     def close(self) -> None:
         """Close the files."""

@@ -18,6 +18,7 @@ _FORMATS = {
     ".tiff": "TIFF",
     ".hif": "HEIC",
     ".webp": "WebP",
+    ".jxl": "JPEG XL",
 }
 
 _SHA256_BYTES = 32
@@ -67,6 +68,7 @@ def image_view(image: Mapping[str, Any], marked: Collection[str] = ()) -> dict[s
         "has_picture": image["has_file"],
         "thumb": address and f"/thumb/{address}",
         "picture": address and f"/picture/{address}",
+        "companions": [],
     }
 
 

@@ -7,12 +7,12 @@ owner needs no such note, because the collection reports it once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from snoopsync.core.keep import IDENTICAL
 from snoopsync.state.database import Database
-from snoopsync.state.nodes import BELONGS, OPEN, Node, Nodes
+from snoopsync.state.nodes import BELONGS, OPEN_DUPLICATE, Node, Nodes
 from snoopsync.state.sides import Side, read_side
 
 
@@ -20,7 +20,8 @@ from snoopsync.state.sides import Side, read_side
 class NewDuplicate:
     """A new picture and the nearest picture that is similar to it. ``image`` is always ours.
     ``match`` is the new one of the two if the collection reported it. ``kind``: how they differ.
-    ``others``: how many more images the group has."""
+    ``others``: how many more images the group has. ``counted``: those of them for which an alert
+    was due as well."""
 
     image: Side
     match: Side
@@ -28,6 +29,11 @@ class NewDuplicate:
     kind: str | None
     group: int
     others: int
+    counted: tuple[str, ...] = ()
+
+
+#: An image for which an alert is due, its content, and the function that finds the alert.
+_DueImage = tuple[str, bytes | None, Callable[[Node, str], NewDuplicate | None]]
 
 
 class Alerts:
@@ -38,18 +44,24 @@ class Alerts:
         self._nodes = nodes
 
     def due(self) -> list[NewDuplicate]:
-        """The alerts that are due. If two of these images are in one group, the alert for the first
-        one counts the second."""
-        alerts, groups = [], set()
-        for alert in self._all():
-            if alert is not None and alert.group not in groups:
-                groups.add(alert.group)
-                alerts.append(alert)
-        return alerts
+        """The alerts that are due. If several of these images are in one group, the alert for the
+        first one counts the others."""
+        alerts: dict[int, NewDuplicate] = {}
+        counted: dict[int, list[str]] = {}
+        for image_id, sha256, find in self._all():
+            node = None if sha256 is None else self._nodes.of_content(sha256)
+            if node is None or node.group_id is None:
+                continue
+            if node.group_id in alerts:
+                counted.setdefault(node.group_id, []).append(image_id)
+            elif alert := find(node, image_id):
+                alerts[node.group_id] = alert
+        return [
+            replace(alert, counted=tuple(counted.get(group, ()))) for group, alert in alerts.items()
+        ]
 
     def mark(self, alerts: Sequence[NewDuplicate]) -> None:
-        """Record that these alerts were given. They named or counted all images of their groups.
-        Alerts that are no longer due are dropped."""
+        """Record that these alerts were given. They named or counted all images of their groups."""
         with self._database.transaction():
             for alert in alerts:
                 name_image(self._database, alert.image.image_id, alert.group)
@@ -58,27 +70,41 @@ class Alerts:
                     " AND sha256 IN (SELECT content FROM node WHERE group_id = ?1)",
                     (alert.group,),
                 )
-                for table in ("image", "picture"):
-                    self._database.change(
-                        # Few alerts are due, and the group may have thousands of images.
-                        f"UPDATE {table} SET alert_due = 0 WHERE alert_due AND"
-                        " (SELECT group_id FROM node WHERE content = sha256) = ?",
-                        (alert.group,),
-                    )
-            for image_id, sha256 in self._images():
-                if self._of_image(image_id, sha256) is None:
-                    name_image(self._database, image_id, None)
-            for image_id, sha256 in self._pictures():
-                if self._of_picture(image_id, sha256) is None:
-                    self._database.change(
-                        "UPDATE picture SET alert_due = 0 WHERE image_id = ?", (image_id,)
-                    )
+                self._drop([alert.image.image_id, alert.match.image_id, *alert.counted])
 
-    def _all(self) -> Iterator[NewDuplicate | None]:
-        for image in self._images():
-            yield self._of_image(*image)
-        for picture in self._pictures():
-            yield self._of_picture(*picture)
+    def drop_ended(self) -> None:
+        """Drop the alerts for images that are no duplicates any more. Call this when the alerts
+        that are due were given."""
+        with self._database.transaction():
+            self._forget([image_id for image_id, _, _ in self._ended()])
+
+    def _ended(self) -> Iterator[_DueImage]:
+        for each in self._all():
+            image_id, sha256, find = each
+            node = None if sha256 is None else self._nodes.of_content(sha256)
+            if node is None or find(node, image_id) is None:
+                yield each
+
+    def _forget(self, image_ids: Sequence[str]) -> None:
+        """No alert names these images any more."""
+        self._drop(image_ids)
+        self._database.change_many(
+            "UPDATE image SET named_in = NULL WHERE image_id = ?",
+            [(image_id,) for image_id in image_ids],
+        )
+
+    def _drop(self, image_ids: Sequence[str]) -> None:
+        for table in ("image", "picture"):
+            self._database.change_many(
+                f"UPDATE {table} SET alert_due = 0 WHERE alert_due AND image_id = ?",
+                [(image_id,) for image_id in image_ids],
+            )
+
+    def _all(self) -> Iterator[_DueImage]:
+        for image_id, sha256 in self._images():
+            yield image_id, sha256, self._of_image
+        for image_id, sha256 in self._pictures():
+            yield image_id, sha256, self._of_picture
 
     def _images(self) -> list[tuple[str, bytes | None]]:
         # The unary plus makes SQLite sort the few rows, instead of reading the whole table.
@@ -91,20 +117,16 @@ class Alerts:
             "SELECT image_id, sha256 FROM picture WHERE alert_due ORDER BY image_id"
         )
 
-    def _of_image(self, image_id: str, sha256: bytes | None) -> NewDuplicate | None:
+    def _of_image(self, node: Node, image_id: str) -> NewDuplicate | None:
         """The alert for an image of ours; ``None`` if it is no duplicate any more."""
-        node = None if sha256 is None else self._nodes.of_content(sha256)
-        if node is None or not is_member(self._database, image_id):
+        if not is_member(self._database, image_id):
             return None
         image = read_side(self._database, node.node_id, image_id)
         match, rank, kind = self._nearest(node, image_id)
         return self._alert(node, image, match, rank, kind)
 
-    def _of_picture(self, image_id: str, sha256: bytes) -> NewDuplicate | None:
+    def _of_picture(self, node: Node, image_id: str) -> NewDuplicate | None:
         """The alert for an image of another owner; ``None`` if it is no duplicate any more."""
-        node = self._nodes.of_content(sha256)
-        if node is None:
-            return None
         match = read_side(self._database, node.node_id, image_id)
         image, rank, kind = self._nearest(node, image_id, only_ours=True)
         return self._alert(node, image, match, rank, kind)
@@ -127,8 +149,9 @@ class Alerts:
         if node.internal and _is_eligible(match, only_ours):
             return match, 0, IDENTICAL
         rows = self._database.query(
-            f"SELECT b, rank, kind FROM link WHERE a = ?1 AND {OPEN}"
-            f" UNION ALL SELECT a, rank, kind FROM link WHERE b = ?1 AND {OPEN} ORDER BY 2, 1",
+            f"SELECT b, rank, kind FROM link WHERE a = ?1 AND {OPEN_DUPLICATE}"
+            f" UNION ALL SELECT a, rank, kind FROM link WHERE b = ?1 AND {OPEN_DUPLICATE}"
+            " ORDER BY 2, 1",
             (node.node_id,),
         )
         for other, rank, kind in rows:

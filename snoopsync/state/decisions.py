@@ -16,6 +16,7 @@ from typing import Any
 from snoopsync.core.errors import SnoopsyncError
 from snoopsync.core.model import printable
 from snoopsync.state.database import Database
+from snoopsync.state.grouping import Grouping
 from snoopsync.state.node_images import node_images
 from snoopsync.state.nodes import Nodes
 
@@ -75,12 +76,13 @@ class Decisions:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._nodes = Nodes(database)
+        self._grouping = Grouping(database)
 
     def dismiss(self, dismissals: Sequence[Dismissal], now: float) -> None:
         """Record these decisions, all of them or none. ``now``: Unix time. Raises
         ``MembersChanged`` if an image is not what the person saw."""
         with self._database.transaction():
-            self._nodes.settle()
+            self._grouping.settle()
             images = node_images(self._database, (each.image_id for each in _members(dismissals)))
             for member in _members(dismissals):
                 known = images.get(member.image_id)
@@ -97,8 +99,8 @@ class Decisions:
                 self._close_links(list(dismissed))
                 nodes |= dismissed
             self._changed(list(nodes))
-            self._nodes.settle()
-            self._nodes.regroup(nodes)
+            self._grouping.settle()
+            self._grouping.regroup(nodes)
 
     def _record(self, dismissal: Dismissal, now: float) -> None:
         decision = self._database.one(
@@ -127,7 +129,7 @@ class Decisions:
             decisions = self._about(members) | self._of_group(group)
             for decision in decisions:
                 self._restore(decision)
-            self._nodes.settle()
+            self._grouping.settle()
         return len(decisions)
 
     def count(self) -> int:
@@ -224,8 +226,7 @@ class Decisions:
             # Another decision may name the two as well.
             if not self._nodes.is_dismissed(self._content(a), self._content(b)):
                 self._database.change("UPDATE link SET dismissed = 0 WHERE a = ? AND b = ?", (a, b))
-                if self._database.one("SELECT NOT gone FROM link WHERE a = ? AND b = ?", (a, b)):
-                    self._nodes.join(a, b)
+                self._grouping.connect(a, b)
         self._changed(nodes)
 
     def _changed(self, nodes: Sequence[int]) -> None:

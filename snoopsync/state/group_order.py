@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from snoopsync.core.keep import IDENTICAL
 from snoopsync.state.database import Database
-from snoopsync.state.nodes import BELONGS
+from snoopsync.state.nodes import BELONGS, OPEN
 
 #: With more pixels, pictures count as equally large.
 _MOST_PIXELS = (1 << 31) - 1
@@ -87,7 +87,7 @@ def measured_groups(database: Database, which: GroupFilter) -> list[MeasuredGrou
     if which.kind is not None or which.max_rank is not None:
         conditions.append(
             "group_id IN (SELECT group_id FROM link JOIN node ON node_id = a"
-            " WHERE NOT gone AND NOT dismissed AND (?3 IS NULL OR kind = ?3)"
+            f" WHERE {OPEN} AND (?3 IS NULL OR kind = ?3)"
             " AND rank <= coalesce(?4, rank) UNION SELECT group_id FROM node"
             f" WHERE images + others > 1 AND coalesce(?3, '{IDENTICAL}') = '{IDENTICAL}')"
         )
@@ -108,7 +108,9 @@ def measured_groups(database: Database, which: GroupFilter) -> list[MeasuredGrou
     waste = {
         number: total - kept
         for number, total, kept, _ in database.query(
-            f"SELECT group_id, sum(size), size, max(min({pixels}, {_MOST_PIXELS}) << 32 | size)"
+            # A series has no waste.
+            "SELECT group_id, sum(size), iif(has_duplicate, size, sum(size)),"
+            f" max(min({pixels}, {_MOST_PIXELS}) << 32 | size)"
             f" FROM node CROSS JOIN image ON sha256 = content {where}"
             " AND NOT left_out AND linked_to IS NULL GROUP BY group_id",
             parameters,

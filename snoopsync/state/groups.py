@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
-from snoopsync.core.groups import components
 from snoopsync.core.keep import (
     IDENTICAL,
     FolderOrder,
@@ -25,7 +23,8 @@ from snoopsync.state.group_order import (
     mirrored_groups,
     sorted_groups,
 )
-from snoopsync.state.nodes import EVERY_IMAGE, Nodes
+from snoopsync.state.group_rows import GroupRow, GroupRows, Likeness
+from snoopsync.state.nodes import Nodes
 from snoopsync.state.rows import below_directory
 from snoopsync.state.sides import Side, read_sides
 
@@ -34,14 +33,6 @@ _FIRST_PAGE, _PAGE = 20, 500
 
 #: With more pictures, those that no link connects with the one to keep are not compared with it.
 _MOST_COMPARED = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Likeness:
-    """How two pictures differ."""
-
-    rank: int
-    kind: str | None
 
 
 #: Compares two images from their stored features; ``None`` if they are not alike.
@@ -61,40 +52,34 @@ class GroupImage:
 @dataclass(frozen=True, slots=True)
 class Group:
     """A group. ``images``: the one to keep comes first. ``chain``: an image is not like the first
-    one, only like another image of the group. ``found_at``: Unix time of the newest link."""
+    one, only like another image of the group. ``series``: its pictures are shots of a series, not
+    duplicates. ``found_at``: Unix time of the newest link."""
 
     name: str
     images: tuple[GroupImage, ...]
     keep: Keep | None
     chain: bool
+    series: bool
     open_pairs: int
     found_at: float
 
     @property
     def is_open(self) -> bool:
-        """Returns whether the group has open pairs."""
-        return self.open_pairs > 0
+        """Returns whether the group has open pairs of duplicates."""
+        return self.open_pairs > 0 and not self.series
 
     @property
     def waste_bytes(self) -> int:
         """The bytes that can be freed: the size of our files without the one to keep. In a group
-        without one to keep, the largest file is not counted."""
+        without one to keep, the largest file is not counted. A series has no waste."""
+        if self.series:
+            return 0
         sizes = [each.side.size_bytes or 0 for each in self.images if each.side.rel_path]
         if not sizes:
             return 0
         first = self.images[0].side
         kept = (first.size_bytes or 0) if self.keep is not None else max(sizes)
         return sum(sizes) - kept
-
-
-@dataclass(slots=True)
-class _Rows:
-    """What is stored about a group. ``nodes``: the numbers of its nodes, by content."""
-
-    nodes: dict[bytes, int] = field(default_factory=dict)
-    links: dict[tuple[bytes, bytes], Likeness] = field(default_factory=dict)
-    open_pairs: int = 0
-    found_at: float = 0.0
 
 
 class Groups:
@@ -107,9 +92,10 @@ class Groups:
         self._database = database
         self._order = order
         self._compare = compare
+        self._rows = GroupRows(database)
 
     def count(self) -> int:
-        """The number of groups with open pairs."""
+        """The number of groups of duplicates with open pairs."""
         return count_groups(self._database)
 
     def of_content(self, content: bytes) -> int | None:
@@ -138,7 +124,7 @@ class Groups:
         if first is None:
             return None
         reached = nodes.connected(first.node_id, contents)
-        rows = self._read_nodes(dict.fromkeys(reached, 0), everything=False)[0]
+        rows = self._rows.of_nodes(dict.fromkeys(reached, 0), everything=False)[0]
         if not contents <= rows.nodes.keys():
             return None
         chosen = replace(rows, nodes={content: rows.nodes[content] for content in contents})
@@ -171,7 +157,7 @@ class Groups:
         self, numbers: Sequence[int], now: float, which: GroupFilter | None = None
     ) -> Iterator[Group]:
         """Those of these groups that exist and match, in the given order. ``now``: Unix time."""
-        rows = self._read(numbers)
+        rows = self._rows.of_groups(numbers)
         ids = [node_id for each in rows.values() for node_id in each.nodes.values()]
         sides = read_sides(self._database, ids)
         for number in numbers:
@@ -186,10 +172,6 @@ class Groups:
         """All groups, also with images that were dismissed or are gone. ``name``: only this
         group."""
         which = which or GroupFilter()
-        pairs = self._database.query(
-            "SELECT a, b FROM link UNION ALL SELECT node_id, node_id FROM node"
-            f" WHERE {EVERY_IMAGE} > 1"
-        )
         numbers = {
             node_id: both
             for node_id, *both in self._database.query(
@@ -197,7 +179,7 @@ class Groups:
             )
         }
         found = []
-        for nodes in components(pairs):
+        for nodes in self._rows.components():
             group, last = map(_smallest, zip(*map(numbers.__getitem__, nodes), strict=True))
             its_name = str(group or last or f"n{min(nodes)}")
             if name not in (None, its_name):
@@ -207,7 +189,7 @@ class Groups:
         for start in range(0, len(found), _PAGE):
             page = found[start : start + _PAGE]
             group_of = {node: at for at, (_, nodes) in enumerate(page) for node in nodes}
-            rows = self._read_nodes(group_of, everything=True)
+            rows = self._rows.of_nodes(group_of, everything=True)
             sides = read_sides(self._database, group_of, with_gone=True)
             for at, (its_name, _) in enumerate(page):
                 yield from self._shown(its_name, rows[at], sides, which, now)
@@ -215,10 +197,6 @@ class Groups:
     def ended(self, after: int, count: int, now: float) -> list[tuple[int, Group]]:
         """Groups without open pairs that have an image that is gone, each with the number of its
         first node: at most so many, those after this node."""
-        pairs = self._database.query(
-            "SELECT a, b FROM link UNION ALL SELECT node_id, node_id FROM node"
-            f" WHERE group_id IS NULL AND {EVERY_IMAGE} > 1"
-        )
         is_open = {
             node_id
             for (node_id,) in self._database.query(
@@ -226,11 +204,11 @@ class Groups:
             )
         }
         found: list[tuple[int, Group]] = []
-        for nodes in sorted(components(pairs), key=min):
+        for nodes in sorted(self._rows.components(only_ended=True), key=min):
             first = min(nodes)
             if first <= after or not is_open.isdisjoint(nodes):
                 continue
-            rows = self._read_nodes(dict.fromkeys(nodes, 0), everything=True)
+            rows = self._rows.of_nodes(dict.fromkeys(nodes, 0), everything=True)
             sides = read_sides(self._database, nodes, with_gone=True)
             group = self._group(f"g{first}", rows[0], sides, now)
             if group is not None and any(each.side.is_gone for each in group.images):
@@ -239,45 +217,10 @@ class Groups:
                     break
         return found
 
-    def _read(self, numbers: Sequence[int]) -> dict[int, _Rows]:
-        rows = self._database.query(
-            "SELECT node_id, group_id FROM node WHERE group_id IN (SELECT value FROM json_each(?))",
-            (json.dumps(numbers),),
-        )
-        return self._read_nodes(dict(rows), everything=False)
-
-    def _read_nodes(self, group_of: Mapping[int, int], *, everything: bool) -> dict[int, _Rows]:
-        """The groups of these nodes, by number."""
-        groups: dict[int, _Rows] = {}
-        ids = json.dumps(list(group_of))
-        contents = {}
-        for node_id, content, members, internal, found_at in self._database.query(
-            "SELECT node_id, content, images + others, internal, found_at FROM node"
-            " WHERE node_id IN (SELECT value FROM json_each(?))",
-            (ids,),
-        ):
-            contents[node_id] = content
-            group = groups.setdefault(group_of[node_id], _Rows())
-            group.nodes[content] = node_id
-            if internal:
-                group.open_pairs += members - 1
-                group.found_at = max(group.found_at, found_at)
-        for a, b, rank, kind, found_at, is_open in self._database.query(
-            "SELECT a, b, rank, kind, found_at, NOT (dismissed OR gone)"
-            " FROM json_each(?1) AS key CROSS JOIN link ON a = key.value WHERE ?2 OR NOT gone",
-            (ids, everything),
-        ):
-            group = groups[group_of[a]]
-            if b in contents and group_of[a] == group_of[b]:
-                group.links[contents[a], contents[b]] = Likeness(rank, kind)
-                group.open_pairs += is_open
-                group.found_at = max(group.found_at, found_at)
-        return groups
-
     def _shown(
         self,
         name: str,
-        rows: _Rows,
+        rows: GroupRow,
         sides: Mapping[bytes, Sequence[Side]],
         which: GroupFilter,
         now: float,
@@ -288,12 +231,12 @@ class Groups:
             yield group
 
     def _group(
-        self, name: str, rows: _Rows, sides: Mapping[bytes, Sequence[Side]], now: float
+        self, name: str, rows: GroupRow, sides: Mapping[bytes, Sequence[Side]], now: float
     ) -> Group | None:
         if sum(map(len, sides.values())) < 2:
             return None  # its files were deleted or changed a moment ago
         contents = sorted(sides, key=lambda content: _order(sides[content][0]))
-        keep = self._keep(contents, sides, rows.links, now)
+        keep = None if rows.series else self._keep(contents, sides, rows.links, now)
         first = sides[contents[0]][0]
         if keep is not None:
             first = next(
@@ -305,7 +248,9 @@ class Groups:
             likeness = likenesses.get(content)
             images += [GroupImage(side, likeness) for side in sides[content] if side is not first]
         images[1:] = sorted(images[1:], key=_image_order)
-        return Group(name, tuple(images), keep, chain, rows.open_pairs, rows.found_at)
+        return Group(
+            *(name, tuple(images), keep, chain, rows.series, rows.open_pairs, rows.found_at)
+        )
 
     def _keep(
         self,
@@ -353,10 +298,11 @@ class Groups:
 
 
 def count_groups(database: Database) -> int:
-    """The number of groups with open pairs."""
+    """The number of groups of duplicates with open pairs."""
     shown = MIRRORED if mirrored_groups(database) is not None else ""
     count: int = database.one(
-        f"SELECT count(DISTINCT group_id) FROM node WHERE group_id IS NOT NULL {shown}"
+        "SELECT count(DISTINCT group_id) FROM node"
+        f" WHERE group_id IS NOT NULL AND has_duplicate {shown}"
     )
     return count
 

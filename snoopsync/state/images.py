@@ -18,6 +18,7 @@ from snoopsync.state.database import Database
 from snoopsync.state.decisions import Decisions
 from snoopsync.state.deletions import Deletions
 from snoopsync.state.folders import Folders
+from snoopsync.state.formats import Formats
 from snoopsync.state.intents import Intents
 from snoopsync.state.labels import Labels
 from snoopsync.state.listings import Listings
@@ -57,8 +58,8 @@ class ImageRow:
 
 class State:
     """The content of the state file. The methods of this class read the images. Its attributes are
-    the ``folders``, ``intents``, ``deletions``, ``unwanted`` images, ``labels`` and ``decisions``
-    about duplicates."""
+    the ``folders``, ``intents``, ``deletions``, ``unwanted`` images, ``labels``, the answers to
+    ``formats`` and the ``decisions`` about duplicates."""
 
     def __init__(self, database: Database) -> None:
         self.folders = Folders(database)
@@ -66,6 +67,7 @@ class State:
         self.deletions = Deletions(database, self.intents)
         self.unwanted = Unwanted(database, self.intents)
         self.labels = Labels(database)
+        self.formats = Formats(database)
         self.decisions = Decisions(database)
         self._database = database
         self.transaction = database.transaction

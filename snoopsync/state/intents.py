@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from snoopsync.core.model import File, Fingerprint, Record, RelPath
 from snoopsync.core.planner import Action, Add, Adopt, Delete, Forget, Refresh, Rename, Update
 from snoopsync.state.database import Database
-from snoopsync.state.nodes import Nodes
+from snoopsync.state.grouping import Grouping
 from snoopsync.state.rows import RECORD, below_directory, record_of, records, rel_path_of
 
 #: No file has this inode number.
@@ -340,7 +340,7 @@ class Intents:
                 "UPDATE image SET linked_to = NULL, search_due = 1 WHERE linked_to = ?",
                 (image_id,),
             )
-            Nodes(self._database).settle()
+            Grouping(self._database).settle()
 
     def forget_inodes(self, folder: str, submount: int = 0, directory: bytes = b"") -> None:
         """Clear the inode numbers of the files on this file system (as in ``Record.submount``), in

@@ -1,25 +1,23 @@
-"""Which pictures are alike: nodes, links and groups in the state file.
+"""Nodes and links in the state file: reads them, and records nodes.
 
 A node stands for all images with the same bytes. A link says that the pictures of two nodes are
-alike. A link is open unless a person dismissed it or it has ended. A group is a connected component
-of nodes and open links. A node with two images that are duplicates of each other is a group as
-well. Triggers count the images of a node, and mark a node whose images changed. ``settle`` then
-updates the groups.
+alike. A link is open unless a person dismissed it or it has ended.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from snoopsync.core.groups import separated
 from snoopsync.core.protocol import PictureFacts
-from snoopsync.state.copies import has_open_pair
+from snoopsync.core.shots import Relation
 from snoopsync.state.database import Database
 
-#: The conditions for an open link, and for an image of ours that belongs to its node.
+#: The conditions for an open link, for one that counts as duplicate, and for an image of ours that
+#: belongs to its node.
 OPEN = "NOT gone AND NOT dismissed"
+OPEN_DUPLICATE = f"{OPEN} AND counts_as = '{Relation.DUPLICATE}'"
 BELONGS = "NOT left_out AND linked_to IS NULL"
 
 #: The number of images of a node, with those that are gone or left out.
@@ -34,7 +32,8 @@ _MOST_PARAMETERS = 900
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One row of ``node``."""
+    """One row of ``node``. ``internal``: two of its images are duplicates of each other.
+    ``has_duplicate``: it is internal or has an open link that counts as duplicate."""
 
     node_id: int
     content: bytes
@@ -43,6 +42,7 @@ class Node:
     internal: bool
     group_id: int | None
     last_group: int | None
+    has_duplicate: bool
 
     @property
     def total(self) -> int:
@@ -50,19 +50,7 @@ class Node:
         return self.images + self.others
 
 
-_COLUMNS = "node_id, content, images, others, internal, group_id, last_group"
-
-
-@dataclass(frozen=True, slots=True)
-class FoundLink:
-    """A link that the search for one of its ends found. ``finder``: that end. ``is_news``: no alert
-    named the two in their group."""
-
-    finder: int
-    other: int
-    rank: int
-    kind: str | None
-    is_news: bool = True
+_COLUMNS = "node_id, content, images, others, internal, group_id, last_group, has_duplicate"
 
 
 class Nodes:
@@ -200,191 +188,19 @@ class Nodes:
             )
         )
 
-    def link(self, found: FoundLink, now: float, *, dismissed: bool) -> None:
-        """Record a link, and join the groups of its ends if it is open. Some services give another
-        rank in each direction; the lower one counts. A link that had ended, and that is no news,
-        keeps the time when it was found first."""
-        a, b = sorted((found.finder, found.other))
-        ranks = (found.rank, None) if found.finder == a else (None, found.rank)
-        other_rank = "iif(gone, NULL, iif(excluded.a_rank IS NULL, a_rank, b_rank))"
-        self._database.change(
-            "INSERT INTO link (a, b, rank, kind, found_at, a_rank, b_rank, dismissed)"
-            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (a, b) DO UPDATE SET"
-            f" rank = min(excluded.rank, coalesce({other_rank}, excluded.rank)),"
-            f" kind = iif(coalesce({other_rank}, excluded.rank) < excluded.rank, kind,"
-            " excluded.kind),"
-            f" a_rank = coalesce(excluded.a_rank, {other_rank}),"
-            f" b_rank = coalesce(excluded.b_rank, {other_rank}),"
-            " found_at = iif(gone AND ?9, excluded.found_at, found_at),"
-            " dismissed = excluded.dismissed, gone = 0",
-            (a, b, found.rank, found.kind, now, *ranks, dismissed, found.is_news),
-        )
-        if not dismissed:
-            self.join(a, b)
-
-    def not_found(self, finder: int, others: Collection[int]) -> None:
-        """Record that the search for a node did not find these linked ones. A link stays as long as
-        the search for its other end finds it: the search for a whole picture may find a part of it
-        when the search for the part does not find the whole. It also stays while the other end is
-        being sent: the search for that image decides."""
-        for other in others:
-            a, b = sorted((finder, other))
-            mine, others_rank = ("a_rank", "b_rank") if finder == a else ("b_rank", "a_rank")
-            self._database.change(
-                f"UPDATE link SET {mine} = NULL, rank = coalesce({others_rank}, rank),"
-                f" gone = {others_rank} IS NULL AND NOT EXISTS (SELECT 1 FROM node JOIN image"
-                " ON sha256 = content WHERE node_id = ?3 AND dirty) WHERE a = ?1 AND b = ?2",
-                (a, b, other),
-            )
-        self.regroup([finder, *others])
-
-    # Groups.
-
-    def join(self, one: int, other: int) -> None:
-        """Put two nodes into one group: that of the two with the older number, or a new one."""
-        nodes = [self._node(one), self._node(other)]
-        groups = {node.group_id for node in nodes if node.group_id is not None}
-        group = min(groups) if groups else self._new_group(nodes)
-        for node in nodes:
-            if node.group_id is None:
-                self._move("node_id = ?", node.node_id, None, group)
-            elif node.group_id != group:
-                self._move("group_id = ?", node.group_id, node.group_id, group)
-
-    def regroup(self, node_ids: Iterable[int]) -> None:
-        """Split the groups of these nodes where links between them have ended. The piece with the
-        earliest image keeps the group's number."""
-        by_group: dict[int, list[int]] = {}
-        for group, node_id in self._database.query(
-            "SELECT group_id, node_id FROM json_each(?) CROSS JOIN node ON node_id = value"
-            " WHERE group_id IS NOT NULL",
-            (json.dumps(list(node_ids)),),
-        ):
-            by_group.setdefault(group, []).append(node_id)
-        for group, members in by_group.items():
-            pieces = separated(members, self._open_neighbours)
-            if pieces:
-                self._split_off(self._without_earliest(pieces, group), group)
-            self._leave_if_alone(group)
-
-    def settle(self) -> None:
-        """Update the groups: images may have been added and removed since the last call."""
-        while changed := self._all("changed LIMIT 1000"):
-            self._database.change_many(
-                "UPDATE node SET changed = 0 WHERE node_id = ?",
-                [(node.node_id,) for node in changed],
-            )
-            for node in changed:
-                self._settle(self._node(node.node_id))
-
-    def _settle(self, node: Node) -> None:
-        internal = has_open_pair(self._database, node.content, node.total)
-        self._database.change(
-            "UPDATE node SET internal = ? WHERE node_id = ?", (internal, node.node_id)
-        )
-        linked = self._open_neighbours(node.node_id)
-        if not node.total:
-            self._database.change(
-                "UPDATE link SET gone = 1 WHERE a = ?1 OR b = ?1", (node.node_id,)
-            )
-            self.regroup([node.node_id, *linked])
-        elif node.group_id is None and (linked or internal):
-            self.join(node.node_id, node.node_id)
-            for other in linked:
-                self.join(node.node_id, other)
-        elif node.group_id is not None and not linked and not internal:
-            self._leave_if_alone(node.group_id)
-
-    def _split_off(self, pieces: Sequence[Collection[int]], group: int) -> None:
-        """Take these pieces out of a group. Each becomes a group of its own, unless it is a single
-        picture."""
-        single = json.dumps([node_id for piece in pieces if len(piece) == 1 for node_id in piece])
-        alone = {
-            node_id
-            for (node_id,) in self._database.query(
-                "UPDATE node SET group_id = NULL WHERE NOT internal AND node_id IN"
-                " (SELECT value FROM json_each(?)) RETURNING node_id",
-                (single,),
-            )
-        }
-        for piece in pieces:
-            if not alone.issuperset(piece):
-                new = self._new_group(())
-                for node_id in piece:
-                    self._move("node_id = ?", node_id, group, new)
-
-    def _without_earliest(self, pieces: list[set[int]], group: int) -> list[set[int]]:
-        """The pieces that leave a group: all but the one with the earliest image. ``pieces`` has
-        all pieces but one."""
-        earliest = self._earliest(group)
-        if not any(earliest in piece for piece in pieces):
-            return pieces
-        rest = set(self._members(group)).difference(*pieces)
-        return [piece if earliest not in piece else rest for piece in pieces]
-
-    def _leave_if_alone(self, group: int) -> None:
-        members = self._all("group_id = ? LIMIT 2", group)
-        if len(members) == 1 and not members[0].internal:
-            self._database.change(
-                "UPDATE node SET group_id = NULL WHERE node_id = ?", (members[0].node_id,)
-            )
-
-    def _move(self, which: str, parameter: int, before: int | None, group: int) -> None:
-        """Move nodes into a group. What an alert named in their group before counts as named in the
-        new one."""
-        if before is None:
-            self._database.change(
-                "UPDATE image SET named_in = ? WHERE named_in = 0 AND sha256 ="
-                f" (SELECT content FROM node WHERE {which})",
-                (group, parameter),
-            )
-        else:
-            self._database.change(
-                "UPDATE image SET named_in = ? WHERE named_in = ? AND sha256 IN"
-                f" (SELECT content FROM node WHERE {which})",
-                (group, before, parameter),
-            )
-        self._database.change(
-            f"UPDATE node SET group_id = ?, last_group = ? WHERE {which}",
-            (group, group, parameter),
-        )
-
-    def _new_group(self, nodes: Sequence[Node]) -> int:
-        """A number for a group of these nodes: one that a node had last, if no group has it now, or
-        else a new one."""
-        for group in sorted({node.last_group for node in nodes if node.last_group is not None}):
-            if not self._all("group_id = ? LIMIT 1", group):
-                return group
-        number = self._database.one(
-            "INSERT INTO fact VALUES ('duplicate_groups', '1')"
-            " ON CONFLICT (name) DO UPDATE SET value = CAST(value AS INTEGER) + 1 RETURNING value"
-        )
-        return int(number)
-
-    def _earliest(self, group: int) -> int | None:
-        node_id: int | None = self._database.one(
-            "SELECT node_id FROM node JOIN image ON sha256 = content"
-            f" WHERE group_id = ? AND {BELONGS} ORDER BY image.rowid LIMIT 1",
-            (group,),
-        )
-        return node_id
-
-    def _open_neighbours(self, node_id: int) -> list[int]:
-        rows = self._database.query(
-            f"SELECT b FROM link WHERE a = ?1 AND {OPEN}"
-            f" UNION ALL SELECT a FROM link WHERE b = ?1 AND {OPEN}",
-            (node_id,),
-        )
-        return [other for (other,) in rows]
-
-    def _members(self, group: int) -> list[int]:
-        rows = self._database.query("SELECT node_id FROM node WHERE group_id = ?", (group,))
-        return [node_id for (node_id,) in rows]
-
-    def _node(self, node_id: int) -> Node:
+    def numbered(self, node_id: int) -> Node:
+        """The node with this number."""
         node = self._one("node_id = ?", node_id)
         assert node is not None
         return node
+
+    def in_group(self, group: int, most: int = -1) -> list[Node]:
+        """The nodes in this group, at most so many."""
+        return self._all("group_id = ? LIMIT ?", group, most)
+
+    def changed(self, most: int) -> list[Node]:
+        """Nodes whose images changed since the groups were last updated, at most so many."""
+        return self._all("changed LIMIT ?", most)
 
     def _one(self, condition: str, parameter: int | bytes) -> Node | None:
         found = self._all(condition, parameter)

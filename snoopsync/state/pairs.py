@@ -2,7 +2,7 @@
 
 Of a node with n images, n - 1 pairs are listed: each further image with the first one. A link is
 listed as the pair of the first images of its two nodes. So the number of pairs grows in proportion
-to the number of images.
+to the number of images. Companions and shots of a series are no pairs.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from enum import StrEnum
 from typing import Any
 
 from snoopsync.core.keep import IDENTICAL, FolderOrder, Keep, which_to_keep
+from snoopsync.core.shots import Relation
 from snoopsync.state.database import Database
 from snoopsync.state.group_order import MIRRORED, mirrored_groups
-from snoopsync.state.nodes import EVERY_IMAGE
+from snoopsync.state.nodes import EVERY_IMAGE, OPEN_DUPLICATE
 from snoopsync.state.sides import Side, read_sides
 
 #: How many rows of a long listing are read in one query.
@@ -91,15 +92,15 @@ class Pairs:
             f" WHERE group_id IS NOT NULL AND internal {shown}"
         )
         links: int = self._database.one(
-            "SELECT count(*) FROM link JOIN node ON node_id = a"
-            f" WHERE NOT gone AND NOT dismissed {shown}"
+            f"SELECT count(*) FROM link JOIN node ON node_id = a WHERE {OPEN_DUPLICATE} {shown}"
         )
         return copies + links
 
     def _keys(self, *, everything: bool) -> list[tuple[int, int]]:
         """The numbers of the two nodes of each link, and twice that of each node with copies."""
         rows = self._database.query(
-            "SELECT a, b, found_at FROM link WHERE ?1 OR NOT (gone OR dismissed)"
+            f"SELECT a, b, found_at FROM link WHERE counts_as = '{Relation.DUPLICATE}'"
+            " AND (?1 OR NOT (gone OR dismissed))"
             " UNION ALL SELECT node_id, node_id, found_at FROM node WHERE internal"
             f" OR (?1 AND {EVERY_IMAGE} > 1)"
             " ORDER BY 3 DESC, 1, 2",

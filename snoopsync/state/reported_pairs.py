@@ -15,7 +15,9 @@ from snoopsync.core.duplicates import FoundImage
 from snoopsync.core.keep import IDENTICAL
 from snoopsync.core.protocol import PictureFacts
 from snoopsync.state.database import Database
-from snoopsync.state.nodes import FoundLink, Nodes
+from snoopsync.state.grouping import Grouping
+from snoopsync.state.links import FoundLink, Links
+from snoopsync.state.nodes import Nodes
 
 #: How many images of other owners are recorded because they were reported. No collection can fill
 #: the disk.
@@ -47,6 +49,8 @@ class ReportedPairs:
     def __init__(self, database: Database, nodes: Nodes) -> None:
         self._database = database
         self._nodes = nodes
+        self._grouping = Grouping(database)
+        self._links = Links(database)
 
     def add(self, pairs: Iterable[ReportedPair]) -> int:
         """Store pairs, in a transaction of the caller. Pairs that are known already, or whose image
@@ -97,7 +101,7 @@ class ReportedPairs:
         with self._database.transaction():
             self.drop(pairs[0].match)
             self.learn_contents([] if found is None else [found])
-            self._nodes.settle()
+            self._grouping.settle()
             # If an alert named the image, it counted this group.
             is_new = not any(map(self._is_known, pairs))
             contents = {pair.image_id: self._content_of(pair) for pair in pairs}
@@ -111,8 +115,8 @@ class ReportedPairs:
                 finder = self._nodes.record(ours, facts if pair is pairs[0] else {}, at)
                 is_dismissed = self._nodes.is_dismissed(ours, content)
                 link = FoundLink(finder.node_id, node.node_id, pair.rank, pair.kind, is_new)
-                self._nodes.link(link, at, dismissed=is_dismissed)
-            self._nodes.settle()
+                self._links.link(link, at, dismissed=is_dismissed)
+            self._grouping.settle()
             node = self._nodes.of_content(content)
             if is_new and node is not None and node.group_id is not None:
                 self._database.change(
@@ -163,7 +167,7 @@ class ReportedPairs:
         content = content or first.match.encode()
         self._nodes.record(content, known, at)
         self._nodes.add_other(first.match, content, label)
-        self._nodes.settle()
+        self._grouping.settle()
         return content
 
     def _content_of(self, pair: ReportedPair) -> bytes | None:

@@ -5,12 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from snoopsync.core.duplicates import NEAREST_LINKS, Findings, FoundImage, search_limit
+from snoopsync.core.model import Record
+from snoopsync.core.shots import Distinctions, Relation
 from snoopsync.state.alerts import Alerts, is_member, name_image
 from snoopsync.state.database import Database
-from snoopsync.state.nodes import BELONGS, FoundLink, Node, Nodes
+from snoopsync.state.grouping import Grouping
+from snoopsync.state.links import FoundLink, Links
+from snoopsync.state.nodes import BELONGS, Node, Nodes
 from snoopsync.state.reported_pairs import ReportedPairs
+from snoopsync.state.rows import records
+
+#: How many of the images with the same bytes are compared by their names.
+_MOST_FILES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +51,8 @@ class Searches:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._nodes = Nodes(database)
+        self._grouping = Grouping(database)
+        self._links = Links(database)
         self.alerts = Alerts(database, self._nodes)
         self.reported = ReportedPairs(database, self._nodes)
 
@@ -95,10 +106,26 @@ class Searches:
         )
         return [image_id for (image_id,) in rows]
 
+    def files_of(self, content: bytes) -> list[Record]:
+        """Some of our images with this content: not all, because there may be thousands."""
+        return records(self._database, f"sha256 = ? AND {BELONGS} LIMIT ?", (content, _MOST_FILES))
+
+    def content_of(self, image: FoundImage) -> bytes | None:
+        """The content of an image that a search found; ``None`` if it is not known."""
+        return image.sha256 or self._nodes.content_of(image.image_id)
+
+    def related(self, due: Due) -> set[bytes]:
+        """The contents whose relation to this image is known."""
+        return self._links.related(due.sha256)
+
+    def distinguish(self, distinctions: Distinctions) -> None:
+        """Let companions and series count as the configuration says."""
+        self._links.distinguish(distinctions)
+
     def settle(self) -> None:
         """Bring the groups up to date with files that were deleted and changed."""
         with self._database.transaction():
-            self._nodes.settle()
+            self._grouping.settle()
 
     # What searches found.
 
@@ -119,7 +146,7 @@ class Searches:
             "UPDATE image SET search_due = 0 WHERE image_id = ? AND sha256 = ?",
             (due.image_id, due.sha256),
         )
-        self._nodes.settle()
+        self._grouping.settle()
         if is_current:
             self._record_findings(result)
 
@@ -139,7 +166,7 @@ class Searches:
         node = self._nodes.record(due.sha256, result.findings.facts, result.at)
         same = found.pop(due.sha256, [])
         self._record_others(node, same, ours, complete=result.findings.is_complete)
-        self._nodes.settle()
+        self._grouping.settle()
         node = self._reread(node)
         news = self._news_of_copies(due.image_id, node)
         if news:
@@ -147,7 +174,7 @@ class Searches:
                 "UPDATE node SET found_at = ? WHERE node_id = ?", (result.at, node.node_id)
             )
         news |= self._record_links(result, node, found, ours)
-        self._nodes.settle()
+        self._grouping.settle()
         group = self._reread(node).group_id
         if group is None:
             name_image(self._database, due.image_id, None)
@@ -168,12 +195,15 @@ class Searches:
         named_in = self._named_in(due.image_id)
         known = self._nodes.of_contents(found)
         may_be_dismissed = self._nodes.is_in_decision(due.sha256)
-        has_news, open_links, group = False, 0, node.group_id
+        has_news, open_links = False, 0
         seen = set()
         for content, images in found.items():
-            other = known.get(content)
-            is_near = open_links < NEAREST_LINKS
-            if is_near or may_be_dismissed or not _is_connected(other, group, linked):
+            other, relation = known.get(content), images[0].relation
+            counts_as = self._links.counts_as(node, other, relation)
+            needs_link = open_links < NEAREST_LINKS or not (
+                _is_connected(other, node, counts_as) and other.node_id not in linked
+            )
+            if needs_link or may_be_dismissed:
                 other = self._nodes.record(content, images[0].facts, result.at)
             assert other is not None
             other = self._record_others(other, images, ours, complete=False)
@@ -181,22 +211,22 @@ class Searches:
                 continue
             seen.add(other.node_id)
             dismissed = may_be_dismissed and self._nodes.is_dismissed(due.sha256, content)
-            is_news = not dismissed and self._is_news(other, named_in)
+            is_duplicate = counts_as is Relation.DUPLICATE and not dismissed
+            is_news = is_duplicate and self._is_news(other, named_in)
             has_news = has_news or is_news
             if not dismissed:
-                open_links += 1
-                if not is_near and _is_connected(other, group, linked):
+                open_links += counts_as is not Relation.COMPANION
+                if not needs_link:
                     continue
-            self._nodes.link(
-                FoundLink(node.node_id, other.node_id, images[0].rank, images[0].kind, is_news),
-                result.at,
-                dismissed=dismissed,
+            link = FoundLink(
+                *(node.node_id, other.node_id, images[0].rank, images[0].kind, is_news, relation)
             )
-            group = self._reread(node).group_id
+            self._links.link(link, result.at, dismissed=dismissed)
+            node = self._reread(node)
         if result.findings.is_complete:
             uncompared = set(filter(None, map(self._nodes.of_image, result.uncompared)))
             ended = set(linked) - seen - {each.node_id for each in uncompared}
-            self._nodes.not_found(node.node_id, sorted(ended))
+            self._links.not_found(node.node_id, sorted(ended))
         return has_news
 
     def _is_news(self, other: Node, named_in: int | None) -> bool:
@@ -304,8 +334,12 @@ class Searches:
         return again
 
 
-def _is_connected(node: Node | None, group: int | None, linked: Collection[int]) -> bool:
-    """Returns whether the node is in this group and needs no link: it has none."""
-    if node is None or group is None:
+def _is_connected(other: Node | None, node: Node, counts_as: Relation) -> TypeGuard[Node]:
+    """Returns whether two nodes need no link between them that counts as this, because others
+    connect them or because it would connect nothing."""
+    if other is None:
         return False
-    return node.group_id == group and node.node_id not in linked
+    if counts_as is Relation.SERIES and node.has_duplicate:
+        return True
+    is_proven = counts_as is not Relation.DUPLICATE or other.has_duplicate
+    return node.group_id is not None and other.group_id == node.group_id and is_proven

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from snoopsync.core.model import RelPath
 from snoopsync.core.selection import Selection
 from snoopsync.state.database import Database
+from snoopsync.state.grouping import Grouping
 from snoopsync.state.intents import Intents
-from snoopsync.state.nodes import Nodes
 from snoopsync.state.rows import rel_path_of
 
 
@@ -48,7 +48,7 @@ class Unwanted:
                     newly_left_out.append((image_id, rel_path_of(folder, directory, name)))
             self._leave_out([image_id for image_id, _ in newly_left_out])
             self._include(newly_wanted)
-            Nodes(self._database).settle()
+            Grouping(self._database).settle()
         return [rel_path for _, rel_path in newly_left_out]
 
     def _leave_out(self, image_ids: list[str]) -> None:

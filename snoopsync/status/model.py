@@ -15,6 +15,7 @@ from snoopsync.core.retiring import FOLDER_GONE
 from snoopsync.core.text import counted, images, iso
 from snoopsync.runtime.liveness import SendProgress
 from snoopsync.state.folders import FolderRow
+from snoopsync.state.formats import RefusedFormat
 from snoopsync.state.images import Counts
 
 #: How old the service's report about itself may be. It is published every second.
@@ -93,7 +94,8 @@ class CollectionStatus:
 @dataclass(frozen=True, slots=True)
 class Status:
     """The whole status at ``now`` (Unix time). ``obstacle``: why the state file can't be written,
-    ``None`` if it can. ``to_compare``: the number of images not yet searched for duplicates."""
+    ``None`` if it can. ``to_compare``: the number of images not yet searched for duplicates.
+    ``refused_formats``: the formats that the collection refuses."""
 
     service: ServiceStatus
     collection: CollectionStatus
@@ -103,6 +105,7 @@ class Status:
     obstacle: str | None = None
     to_compare: int = 0
     duplicate_groups_open: int = 0
+    refused_formats: tuple[RefusedFormat, ...] = ()
 
     def reasons(self) -> list[str]:
         """Why it is not proven that everything is mirrored; empty if it is."""
@@ -146,6 +149,13 @@ class Status:
             yield f"the collection: {self.collection.last_error or 'it does not respond'}"
         if self.collection.is_another:
             yield "the collection is not the same as before, and has not been compared yet"
+        for refused in self.refused_formats:
+            if count := sum(refused.waiting.values()):
+                waiting = counted(count, "image waits", "images wait")
+                yield (
+                    f"the collection refuses {refused.suffix} files ({refused.reason}): {waiting},"
+                    " and one of them is tried again from time to time"
+                )
 
     def _folder_reasons(self) -> Iterator[str]:
         if not self.folders:
@@ -159,10 +169,10 @@ class Status:
                 yield f"folder {name} is {folder.state}{reason}"
             if counts.pending:
                 yield f"folder {name}: {images(counts.pending)} not mirrored yet"
-            if counts.failed:
-                yield (
-                    f"folder {name}: {images(counts.failed)} failed (snoopsync list --state failed)"
-                )
+            # The others wait for their format, which has a reason of its own.
+            failed = counts.failed - sum(each.waiting.get(name, 0) for each in self.refused_formats)
+            if failed:
+                yield f"folder {name}: {images(failed)} failed (snoopsync list --state failed)"
             if counts.held:
                 yield (
                     f"folder {name}: {counted(counts.held, 'deletion')} held (snoopsync list"

@@ -95,6 +95,7 @@ def _status(
         why_unwritable(config.state, trying=not service.is_running),
         Searches(database).count_due(),
         count_groups(database),
+        tuple(state.formats.refused()),
     )
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from snoopsync.config.settings import Config
+from snoopsync.core.model import RelPath
 from snoopsync.core.protocol import KINDS
 from snoopsync.core.text import iso
 from snoopsync.runtime.clock import Clock
@@ -93,6 +94,7 @@ class ReviewData:
             "ended_groups": self._ended_groups,
             "images": self._images,
             "pictures": self._pictures,
+            "images_at": self._images_at,
             "held_images": self._held_images,
             "failed_images": self._failed_images,
             "state_version": lambda _database, _command: {},
@@ -257,6 +259,14 @@ class ReviewData:
                     "sha256": None if record.sha256 is None else record.sha256.hex(),
                 }
         return {"pictures": found}
+
+    def _images_at(self, database: Database, command: Message) -> Message:
+        """The IDs of the images with these paths, null where there is none. A path is a list of the
+        folder's name and, in hexadecimal, the bytes below it."""
+        state = State(database)
+        paths = (RelPath(folder, bytes.fromhex(path)) for folder, path in command["paths"])
+        records = map(state.record_at, paths)
+        return {"ids": [None if each is None else each.image_id for each in records]}
 
     def _held_images(self, database: Database, _command: Message) -> Message:
         """The held deletions by folder, with some of the images."""

@@ -9,7 +9,8 @@ from typing import Any
 from snoopsync.core.model import RelPath, path_keys
 from snoopsync.core.text import iso
 from snoopsync.state.group_order import MeasuredGroup
-from snoopsync.state.groups import Group, Likeness
+from snoopsync.state.group_rows import Likeness
+from snoopsync.state.groups import Group
 from snoopsync.state.sides import Side
 
 _NS_PER_SECOND = 1e9
@@ -40,7 +41,7 @@ def group_json(
         "reason": None if keep is None else keep.reason,
         "reason_words": None if keep is None else keep.reason.words,
         "chain": group.chain,
-        "series": False,
+        "series": group.series,
         "waste_bytes": group.waste_bytes,
         "open_pairs": group.open_pairs,
         "found_at": iso(group.found_at),

@@ -10,11 +10,13 @@ Modules, in reading order:
 ``deletion_guard``    decides which deletions may be sent
 ``transfer``          sends or removes one image
 ``in_flight``         the images that were being sent when the process died
+``refusals``          when refused images are sent again, and refused formats tried again
 ``sender``            sends what is outstanding, records what was confirmed
 ``engine``            performs one step after another
 ``resync``            the full resync, a state of the engine
 ``resync_report``     what a resync did
 ``pruning``           ``resync --prune``
+``shots``             whether similar pictures are copies, of one shot, or of one series
 ``duplicate_search``  searches for duplicates, and alerts
 ``renewal``           sends pictures again that the collection must describe again
 ``label_updates``     sends the names of images without the pictures

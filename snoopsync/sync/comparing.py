@@ -8,7 +8,8 @@ from contextlib import ExitStack, contextmanager
 from snoopsync.config.settings import Config
 from snoopsync.core.errors import CollectionError
 from snoopsync.embedded import EmbeddedCollection
-from snoopsync.state.groups import Compare, Likeness
+from snoopsync.state.group_rows import Likeness
+from snoopsync.state.groups import Compare
 from snoopsync.sync.components import opened_collection
 
 

@@ -23,6 +23,7 @@ from snoopsync.core.errors import StateDamaged
 from snoopsync.core.events import Event, log_event
 from snoopsync.core.labels import Labelling
 from snoopsync.core.protocol import ImageCollection
+from snoopsync.core.shots import Distinctions
 from snoopsync.embedded import ADDING_THREADS, open_embedded
 from snoopsync.folders.configured import monitors_of
 from snoopsync.folders.disk import Disk
@@ -50,6 +51,7 @@ from snoopsync.sync.in_flight import InFlight, path_of
 from snoopsync.sync.label_updates import LabelUpdates
 from snoopsync.sync.planning import PlanningPace
 from snoopsync.sync.renewal import Renewal
+from snoopsync.sync.shots import ShotRelations, shot_relations
 
 if TYPE_CHECKING:
     from snoopsync.watching.watcher import Watcher
@@ -224,6 +226,8 @@ def open_components(
     elif not rehearsal:
         engine.sender.in_flight_file = InFlight(state, path_of(config.state))
     searches = Searches(database)
+    duplicates = config.duplicates
+    searches.distinguish(Distinctions(duplicates.companions, duplicates.series))
     folders = {monitor.folder.name: monitor.folder for monitor in monitors}
     poll = None
     if not config.collection.embedded:  # it has no other owners
@@ -231,7 +235,10 @@ def open_components(
             settings.owner, state, searches.reported, search_collection, config.duplicates.max_rank
         )
     duplicate_search = _duplicate_search(
-        config, search_collection, searches, HardLinks(state, folders), deps.counters, poll
+        *(config, search_collection, searches, deps.counters),
+        hard_links=HardLinks(state, folders),
+        changes_poll=poll,
+        relations=shot_relations(searches, folders),
     )
     renewal = Renewal(settings.owner, state, searches, folders, search_collection)
     label_updates = LabelUpdates(settings.labelling, state.labels, search_collection)
@@ -260,9 +267,11 @@ def _duplicate_search(
     config: Config,
     collection: RetryingCollection,
     searches: Searches,
-    hard_links: HardLinks,
     counters: Counters,
-    poll: ChangesPoll | None,
+    *,
+    hard_links: HardLinks,
+    changes_poll: ChangesPoll | None,
+    relations: ShotRelations | None,
 ) -> DuplicateSearch:
     file = config.duplicates.log
     return DuplicateSearch(
@@ -276,7 +285,8 @@ def _duplicate_search(
         announce_to_log if file is None else announce_to_file(file),
         counters=counters,
         hard_links=hard_links,
-        changes_poll=poll,
+        changes_poll=changes_poll,
+        relations=relations,
     )
 
 

@@ -29,6 +29,7 @@ from snoopsync.state.reported_pairs import ReportedPair
 from snoopsync.state.searches import Due, Searches, SearchResult
 from snoopsync.state.sides import Side
 from snoopsync.sync.changes_poll import ChangesPoll
+from snoopsync.sync.shots import ShotRelations
 
 log = logging.getLogger("snoopsync.duplicates")
 
@@ -111,7 +112,8 @@ class SearchSettings:
 class DuplicateSearch:
     """Searches for one image after another, and alerts. Used by one thread. ``hard_links`` finds
     the matches that are hard links of the image's own file, which are not duplicates.
-    ``changes_poll`` learns what other owners add after the searches."""
+    ``changes_poll`` learns what other owners add after the searches. ``relations`` finds the
+    matches that are companions, or shots of one series."""
 
     def __init__(
         self,
@@ -123,8 +125,10 @@ class DuplicateSearch:
         counters: Counters | None = None,
         hard_links: HardLinks | None = None,
         changes_poll: ChangesPoll | None = None,
+        relations: ShotRelations | None = None,
     ) -> None:
         self.changes_poll = changes_poll
+        self._relations = relations
         self._hard_links = hard_links
         self._collection = collection
         self._searches = searches
@@ -244,6 +248,8 @@ class DuplicateSearch:
                 limit=limit,
                 is_cut=answer.get("cut", False),
             )
+            if self._relations is not None and findings.images:
+                findings = self._relations.add_to(findings, due)
             uncompared = self._uncompared(due, answer, findings)
             is_partial = answer.get("outdated", False) or answer.get("partial", False)
         candidates = self._searches.with_same_inode(due)
@@ -341,6 +347,7 @@ class DuplicateSearch:
                         return
             self._searches.alerts.mark(batch)
             self._counters.found_duplicates(len(batch))
+        self._searches.alerts.drop_ended()
 
 
 def announce_to_log(alert: Alert) -> None:

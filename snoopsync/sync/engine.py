@@ -110,7 +110,7 @@ class SyncEngine:
         kind = Rehearsal if settings.rehearsal else Transfer
         transfer = kind(collection, settings.labelling)
         # Large enough that no worker waits for this thread, which writes results in one commit.
-        capacity = _REHEARSED_AT_ONCE if settings.rehearsal else 3 * settings.workers
+        capacity = _REHEARSED_AT_ONCE if settings.rehearsal else 2 * settings.workers
         self.sender = Sender(state, folders, transfer, senders, capacity, schedule, self.inbox)
         self.sender.on_done = self._report_done
         self.sender.on_completed = self.wake

@@ -99,6 +99,8 @@ class ResyncRun:
         # With very many images, the progress and the summary are more useful than a line for each.
         engine.sender.image_log_level = logging.DEBUG
         engine.state.intents.retry_now(refused=request.retry_refused)
+        if request.retry_refused:
+            engine.sender.refusals.try_now()
         self._prune: Prune | None = None
         if request.prune is not None:
             self._prune = Prune(engine, self._monitors, request.prune)
@@ -178,6 +180,8 @@ class ResyncRun:
             yield Phase.SCANNING
         differences = listing.result()
         engine.listing.apply(differences)
+        if engine.state.fact(COLLECTION_FACT) not in (None, differences.collection_id):
+            engine.sender.refusals.forget_formats()
         for rel_paths in engine.listing.missing_paths():
             engine.inbox.put(rel_paths)
             yield Phase.SENDING

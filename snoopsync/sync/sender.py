@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 
-from snoopsync.core.backoff import IMAGE_RETRY_SECONDS
 from snoopsync.core.errors import CollectionError, Stopped, Unauthorized
 from snoopsync.core.events import Event, Field, log_event
 from snoopsync.core.model import File, Gone, Observation, RelPath, Unclear, path_keys, printable
@@ -27,6 +26,7 @@ from snoopsync.state.intents import Outstanding
 from snoopsync.state.schedule import Schedule
 from snoopsync.sync.deletion_guard import Cleared
 from snoopsync.sync.in_flight import InFlight
+from snoopsync.sync.refusals import Refusals
 from snoopsync.sync.transfer import (
     Deleted,
     FileDiffers,
@@ -49,7 +49,7 @@ _SECOND_LOOK_SECONDS = 1.0
 
 #: When only this fraction of the capacity waits for the workers, results are recorded, and more
 #: images are given to the workers.
-_RESERVE = 6
+_RESERVE = 4
 
 #: The log topic for a collection that keeps accepting and refusing requests.
 _KEEPS_CHANGING = "the collection keeps accepting and refusing requests"
@@ -65,7 +65,8 @@ class Sender:
     ``trouble`` is why nothing can be sent now, or ``None``. ``completed`` counts the requests that
     ended. Single images are logged at ``image_log_level``. At most ``capacity`` images are given to
     the workers at the same time, and ``in_flight_file`` stores which ones in case the process dies.
-    ``on_completed`` is called when it is time to record results.
+    ``on_completed`` is called when it is time to record results. ``refusals`` decides when refused
+    images are sent again.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class Sender:
         self._probe: Future[CollectionError | None] | None = None
         self.completed = 0
         self._throttle = LogThrottle(log)
+        self.refusals = Refusals(state, schedule, self._log)
 
     @property
     def in_flight(self) -> int:
@@ -197,7 +199,8 @@ class Sender:
         is_planned = record.image_id not in missing
         if isinstance(observation, File) and observation.fingerprint == record.seen and is_planned:
             self._cleared.pop(record.image_id, None)
-            self._submit(record.image_id, partial(self._transfer.upload, folder, item))
+            if self.refusals.may_send(item):
+                self._submit(record.image_id, partial(self._transfer.upload, folder, item))
         elif isinstance(observation, Gone) and record.image_id in self._cleared:
             removal = Removal.of(self._cleared[record.image_id], item)
             proof = partial(folder.prove_gone, record.rel_path.path, record.submount)
@@ -310,6 +313,8 @@ class Sender:
                         self._retry_later(result)
                     case Trouble(error):
                         self.stop_sending(error)
+            for image_id in completed:
+                self.refusals.note_ended(image_id)
         if not self._requests:
             self.in_flight_file.remember(())
         self.on_done(done)
@@ -318,6 +323,7 @@ class Sender:
         record = uploaded.record
         self._intents.confirm(uploaded.sent, self._clock.now())
         self._state.labels.note_sent(uploaded.sent, record.rel_path)
+        self.refusals.note_accepted(record.image_id, record.rel_path)
         kind: type[Add | Update] = Update if record.sha256 is not None else Add
         action = kind(record.rel_path, record.image_id, File(record.seen, record.submount))
         outcome, event, where = ImageOutcome.UPDATED, Event.UPDATED, "in"
@@ -351,19 +357,9 @@ class Sender:
         self._look_again(image_id, *dict.fromkeys((rel_path, now_at)))
 
     def _retry_later(self, rejected: Rejected) -> None:
-        image_id, reason = rejected.image_id, rejected.reason
-        is_new = True
         if rejected.mark is None:
             self.tally.unpruned += 1
-        else:
-            delay = IMAGE_RETRY_SECONDS[min(rejected.attempts, len(IMAGE_RETRY_SECONDS) - 1)]
-            retry_at = self._schedule.now() + delay
-            is_new = self._intents.defer(image_id, rejected.mark, reason, retry_at)
-        if is_new:
-            path = rejected.rel_path
-            keys: dict[str, Field] = {**path_keys(path), "image_id": image_id, "reason": reason}
-            message, words = "%s: %s", (path or image_id, reason)
-            self._log(reason, logging.WARNING, Event.REFUSED, message, *words, **keys)
+        self.refusals.note_refused(rejected)
 
     def stop_sending(self, error: CollectionError) -> None:
         """Send nothing for now: the collection cannot be used."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from snoopsync.client.changing import put_image, remove_image
 from snoopsync.client.retrying import RetryingCollection
-from snoopsync.core.errors import CollectionError, FileChanged, NotFound, Stopped
+from snoopsync.core.errors import CollectionError, FileChanged, NotFound, Refused, Stopped
 from snoopsync.core.labels import Labelling
 from snoopsync.core.model import File, Gone, Observation, Record, RelPath, Unclear
 from snoopsync.core.protocol import ImageCollection
@@ -16,6 +16,10 @@ from snoopsync.folders.stable_file import StableFile
 from snoopsync.runtime.counters import Call
 from snoopsync.state.intents import Outstanding, Sent
 from snoopsync.sync.deletion_guard import Cleared
+
+#: The statuses with which a service may refuse a format: a bad request, an unsupported media type,
+#: and content that cannot be processed.
+_REFUSALS_OF_FORMATS = frozenset({400, 415, 422})
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,19 +92,21 @@ class FileDiffers:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """This image cannot be sent or removed now, for a reason that affects no other image."""
+    """This image cannot be sent or removed now. ``is_of_format``: a service refused the picture,
+    perhaps because it does not accept the format. Otherwise the reason affects no other image."""
 
     image_id: str
     rel_path: RelPath | None
     mark: int | None
     attempts: int
     reason: str
+    is_of_format: bool = False
 
     @classmethod
-    def of(cls, item: Outstanding, reason: str) -> Rejected:
+    def of(cls, item: Outstanding, reason: str, *, is_of_format: bool = False) -> Rejected:
         """The result for an outstanding image."""
         record = item.record
-        return cls(record.image_id, record.rel_path, item.mark, item.attempts, reason)
+        return cls(record.image_id, record.rel_path, item.mark, item.attempts, reason, is_of_format)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +159,11 @@ class Transfer:
         except OSError as error:
             return Rejected.of(item, f"can't be read: {error.strerror}")
         except CollectionError as error:
-            return Trouble(error) if error.concerns_all else Rejected.of(item, str(error))
+            if error.concerns_all:
+                return Trouble(error)
+            # This machine refuses with ``Undecodable``, which concerns the file only.
+            is_of_format = type(error) is Refused and error.status in _REFUSALS_OF_FORMATS
+            return Rejected.of(item, str(error), is_of_format=is_of_format)
         except Stopped:
             return None
 

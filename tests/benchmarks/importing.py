@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import pillow_heif
 import psutil
+import rawpy
 from PIL import Image
 
 from snoopsync.runtime.workers import CORES
@@ -24,6 +25,7 @@ from tests.benchmarks.findimagedupes import Fingerprints
 from tests.benchmarks.installation import ENVIRONMENT, Installation
 from tests.benchmarks.measuring import table
 from tests.support.pictures import encode, photo
+from tests.support.raw_pictures import dng
 
 #: The smallest side, in pixels, that a picture is shrunk to while it is decoded.
 _SIDE = 256
@@ -52,6 +54,7 @@ _KINDS = (
     _Kind("JPEG 24 MP", "JPEG", (6000, 4000), 16, grain=True),
     _Kind("HEIC 12 MP", "HEIF", (4000, 3000), 8, grain=True),
     _Kind("PNG 12 MP", "PNG", (4000, 3000), 8, grain=True),
+    _Kind("RAW 12 MP, its preview", "DNG", (4000, 3000), 16, grain=True),
 )
 
 
@@ -73,7 +76,6 @@ def measure(root: Path, *, rounds: int) -> None:
     if find_spec("imagehash"):
         others["imagehash"] = _hash_all
     head = ("", "start s", "a second", "cores busy %", "decode", "ratio", *list(others)[1:])
-    rows = []
     for kind in _KINDS:
         folder, single = _files(root / "importing", kind)
         starts, imports = [], []
@@ -85,8 +87,8 @@ def measure(root: Path, *, rounds: int) -> None:
                 begun = time.perf_counter()
                 work(folder)
                 taken[name].append(time.perf_counter() - begun)
-        rows.append(_row(kind, starts[1:], imports[1:], {n: s[1:] for n, s in taken.items()}))
-    table(f"the first import, pictures a second, {CORES} cores", head, rows)
+        row = _row(kind, starts[1:], imports[1:], {name: each[1:] for name, each in taken.items()})
+        table(f"the first import, pictures a second, {CORES} cores", head, [row])
 
 
 def _row(
@@ -123,11 +125,18 @@ def _files(root: Path, kind: _Kind) -> tuple[Path, Path]:
             if kind.grain:
                 noise = Image.effect_noise(kind.size, _GRAIN).convert("RGB")
                 picture = Image.blend(picture, noise, 0.2)
-            data = encode(picture, kind.format, **({} if kind.format == "PNG" else {"quality": 90}))
-            (folder / f"{number:04d}.{_suffix(kind)}").write_bytes(data)
+            (folder / f"{number:04d}.{_suffix(kind)}").write_bytes(_encoded(picture, kind))
         single.mkdir()
         shutil.copy(min(folder.iterdir()), single)
     return folder, single
+
+
+def _encoded(picture: Image.Image, kind: _Kind) -> bytes:
+    if kind.format == "PNG":
+        return encode(picture, "PNG")
+    if kind.format == "DNG":
+        return dng(encode(picture, "JPEG", quality=90), sensor=kind.size)
+    return encode(picture, kind.format, quality=90)
 
 
 def _suffix(kind: _Kind) -> str:
@@ -177,8 +186,17 @@ def _decode_all(folder: Path) -> None:
     _by_all_cores(_decode, folder)
 
 
+def _opened(path: Path) -> Image.Image:
+    """The picture in this file; the preview of a RAW file."""
+    data = path.read_bytes()
+    if path.suffix == ".dng":
+        with rawpy.imread(io.BytesIO(data)) as raw:
+            data = bytes(raw.extract_thumb().data)
+    return Image.open(io.BytesIO(data))
+
+
 def _decode(path: Path) -> None:
-    with Image.open(io.BytesIO(path.read_bytes())) as image:
+    with _opened(path) as image:
         image.draft(None, (_SIDE, _SIDE))
         image.load()
 
@@ -187,7 +205,7 @@ def _hash_all(folder: Path) -> None:
     import imagehash  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
     def code(path: Path) -> None:
-        with Image.open(path) as image:
+        with _opened(path) as image:
             imagehash.phash(image)
 
     _by_all_cores(code, folder)

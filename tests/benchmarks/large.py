@@ -19,7 +19,7 @@ import numpy as np
 import psutil
 
 from snoopsync.decoding import pdq
-from snoopsync.decoding.features import CODE_BYTES, Features, Thumbnail
+from snoopsync.decoding.features import CODE_BYTES, MAX_REGIONS, REGION_BYTES, Features, Thumbnail
 from snoopsync.embedded import index
 from snoopsync.embedded.search import SimilaritySearch
 from snoopsync.storage.sqlite.images import SqliteImageStore
@@ -113,7 +113,7 @@ def _milliseconds(times: list[tuple[float, float]]) -> tuple[str, str, str]:
 
 
 def features(dice: np.random.Generator) -> Features:
-    """A picture with a border: of 16 codes, and no variants."""
+    """A picture with a border: of 16 codes, no variants, and random regions."""
     return Features(
         sha256=dice.bytes(32),
         size_bytes=100_000,
@@ -125,6 +125,7 @@ def features(dice: np.random.Generator) -> Features:
         codes=_forms(dice),
         trimmed=_forms(dice),
         thumbnail=None,
+        regions=dice.bytes(MAX_REGIONS * REGION_BYTES),
     )
 
 

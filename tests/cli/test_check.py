@@ -79,6 +79,7 @@ def test_with_a_running_service_everything_is_ok(home: Installation) -> None:
         "state file",
         "collection",
         "libraries",
+        "extras",
         "decoders",
         "service",
     ]

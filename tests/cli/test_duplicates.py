@@ -56,6 +56,24 @@ def test_groups_have_the_one_to_keep_first_and_the_largest_waste_leads(home: Ins
     assert len(pairs) == 4
 
 
+def test_each_image_has_its_companions_unless_they_are_switched_off(home: Installation) -> None:
+    for name in ("x.mov", "x2.jpg.xmp", "other.mov"):
+        (home.pictures / name).write_bytes(b"settings")
+    home.ok("resync")
+
+    def companions() -> dict[str, list[str]]:
+        return {
+            image["path"]: image["companions"]
+            for group in groups(home)
+            for image in group["images"]
+            if image["companions"]
+        }
+
+    assert companions() == {"x.jpg": ["x.mov"], "x2.jpg": ["x2.jpg.xmp"]}
+    home.configure("duplicates: {companions: false}\n")
+    assert companions() == {}
+
+
 def test_groups_are_filtered_sorted_and_limited(home: Installation) -> None:
     home.ok("resync")
     large, small = groups(home)

@@ -58,7 +58,7 @@ sync:
   rescan_interval: 1d
   workers: 64
   hold_deletes_over: {count: 3, percent: 100}
-duplicates: {alert: no, max_rank: 0, log: alerts.jsonl}
+duplicates: {alert: no, max_rank: 0, companions: no, series: no, log: alerts.jsonl}
 state: state/x.sqlite3
 log: {level: debug, format: journal, file: /var/log/snoopsync.log}
 notify: {urls: ["json://host/a", "ntfys://b"], events: [outage, folder-missing]}
@@ -88,7 +88,7 @@ metrics: {listen: "[::1]:8080"}
     )
     assert config.folders == (photos,)
     assert config.sync == SyncConfig(0.05, 0.0, 86400.0, 64, HoldPolicy(3, 100))
-    assert config.duplicates == DuplicatesConfig(False, 0, home.path / "alerts.jsonl")
+    assert config.duplicates == DuplicatesConfig(False, 0, False, False, home.path / "alerts.jsonl")
     assert config.state == home.path / "state/x.sqlite3"
     log_file = Path("/var/log/snoopsync.log")
     assert config.log == LogConfig(LogLevel.DEBUG, LogFormat.JOURNAL, log_file)

@@ -73,6 +73,8 @@ MALFORMED = [
     {"command": "images", "ids": ["\ud800"]},
     {"command": "images", "ids": [], "dismissed_since": math.nan},
     {"command": "pictures", "ids": [5]},
+    {"command": "images_at", "paths": [["photos", "no hex"]]},
+    {"command": "images_at"},
     {"command": "state_version", "since": 1},
 ]
 

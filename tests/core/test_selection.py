@@ -221,8 +221,9 @@ def test_the_default_list_matches_like_git(tmp_path: Path, own: list[str]) -> No
     ("include", "exclude", "name", "reason"),
     [
         (None, [], b"a.jpg", None),
-        (None, [], b"a.CR2", LeftOut.UNSUPPORTED),
-        (None, [], b"a.jxl", LeftOut.UNSUPPORTED),
+        (None, [], b"a.CR2", None),
+        (None, [], b"a.x3f", LeftOut.UNSUPPORTED),
+        (None, [], b"a.svg", LeftOut.UNSUPPORTED),
         (None, [], b"a.xmp", LeftOut.OTHER_TYPE),
         (None, [], b"jpg", LeftOut.OTHER_TYPE),
         (None, ["a*"], b"a.jpg", LeftOut.EXCLUDED),
@@ -242,12 +243,40 @@ def test_a_file_that_is_not_wanted_has_a_reason(
     assert selection.wants(b"2024/" + name) is (reason is None)
 
 
+@pytest.mark.parametrize(
+    ("include", "exclude", "name", "reason"),
+    [
+        (None, [], b"a.jpg", None),
+        (None, [], b"a.CR2", LeftOut.NEEDS_RAW),
+        (None, [], b"a.dng", LeftOut.NEEDS_RAW),
+        (None, [], b"a.psd", None),
+        (None, ["*.CR2"], b"a.CR2", LeftOut.EXCLUDED),
+        (None, [], b"._a.cr2", LeftOut.OTHER_PROGRAM),
+        (["2024/"], [], b"a.cr2", LeftOut.NEEDS_RAW),
+        (["2024/"], [], b"a.jpg", None),
+        (["*.cr2"], [], b"a.cr2", LeftOut.NEEDS_RAW),
+        (["*.png"], [], b"a.cr2", LeftOut.NOT_INCLUDED),
+        (["*"], ["a*"], b"a.cr2", LeftOut.EXCLUDED),
+        (None, [], b"a.jxl", None),
+    ],
+)
+def test_pictures_that_need_a_missing_extra_are_left_out_for_that_reason(
+    include: list[str] | None, exclude: list[str], name: bytes, reason: LeftOut | None
+) -> None:
+    selection = Selection(include, exclude, missing_extras=["raw"])
+    assert selection.reasoner(b"2024")(name) is reason
+    assert selection.wants(b"2024/" + name) is (reason is None)
+
+
 def test_the_digest_changes_with_every_part_of_the_selection() -> None:
     selections = [
         Selection(None, []),
         Selection(["*.jpg"], []),
         Selection(None, ["a/"]),
         Selection(None, [], exclude_defaults=False),
+        Selection(None, [], missing_extras=["raw"]),
+        Selection(None, [], missing_extras=["raw", "jxl"]),
+        Selection(["*.jpg"], [], missing_extras=["jxl"]),
     ]
     assert len({selection.digest for selection in selections}) == len(selections)
     assert Selection(None, ["a/"]).digest == Selection(None, ["a/"]).digest

@@ -49,7 +49,7 @@ def test_the_page_about_duplicates_shows_the_printed_text(shown: dict[str, str])
 
 
 #: Findings of ``check`` that depend on the machine.
-ABOUT_THE_MACHINE = ("decoders:", "inotify ", "libraries:")
+ABOUT_THE_MACHINE = ("decoders:", "extras:", "inotify ", "libraries:")
 
 
 @pytest.fixture(scope="module")
@@ -63,12 +63,12 @@ def checked(tmp_path_factory: pytest.TempPathFactory) -> str:
         (directory / "picture.jpg").write_bytes(encode(photo(len(directory.name))))
     for number in range(3):
         (pictures / f"link{number}.jpg").symlink_to("/etc/hosts")
-    for name in ("._a.jpg", "._b.jpg", "._c.jpg", *(f"{number}.cr2" for number in range(12))):
+    for name in ("._a.jpg", "._b.jpg", "._c.jpg", *(f"{number}.svg" for number in range(12))):
         (pictures / name).write_bytes(b"x")
     for name in (".trash", "@eaDir"):
         (pictures / name).mkdir()
     for number in range(8):
-        (pictures / f"{number}.dng").write_bytes(b"x")
+        (pictures / f"{number}.x3f").write_bytes(b"x")
     home.configure(folders=f"folders: [{{path: {pictures}}}, {{path: {scans}}}]\n")
     with home.running():
         scans.rename(home.home / "aside")

@@ -224,3 +224,18 @@ def test_empty_blocks_are_freed() -> None:
     assert found(codes, stored[[0, 1, -1]], 0) == {
         *((BLOCK_CODES + 1, 0, 0), (1, 1, 0), (BLOCK_CODES, 2, 0))
     }
+
+
+def test_the_variants_of_several_pictures_are_searched_as_those_of_each() -> None:
+    pictures = [random_codes(seed, 16) for seed in range(3)]
+    codes = CodeIndex()
+    stored = np.concatenate([*pictures, random_codes(9, 200)])
+    codes.add(np.arange(len(stored)), stored)
+    together = as_set(codes.search_variants(np.concatenate(pictures), RADIUS, len(pictures)))
+    each = {
+        (key, 16 * number + query, bits)
+        for number, variants in enumerate(pictures)
+        for key, query, bits in as_set(codes.search_variants(variants, RADIUS))
+    }
+    assert together == each
+    assert len(each) >= 48

@@ -38,7 +38,7 @@ def home(tmp_path: Path) -> Installation:
     home = Installation(tmp_path)
     root = home.pictures
     (root / "a.jpg").write_bytes(encode(photo(1)))
-    for name in ("b.CR2", "c.cr2", "d.psd", "notes.txt", "x.xyz", "._a.jpg", "draft.png"):
+    for name in ("b.X3F", "c.x3f", "d.svg", "notes.txt", "x.xyz", "._a.jpg", "draft.png"):
         (root / name).write_bytes(b"x")
     (root / "link.jpg").symlink_to("a.jpg")
     (root / "album").symlink_to("..")
@@ -63,7 +63,7 @@ LEFT_OUT = {
     "special": 2,
 }
 IN_WORDS = (
-    "2 symbolic links, 3 pictures in unsupported formats (.cr2 2, .psd 1), 2 files of other types"
+    "2 symbolic links, 3 pictures in unsupported formats (.x3f 2, .svg 1), 2 files of other types"
     " (.txt 1, .xyz 1), 2 excluded files or directories, 2 files or directories of other programs,"
     " 2 special files"
 )
@@ -108,16 +108,16 @@ def test_a_folder_with_pictures_only_reports_no_left_out_files(tmp_path: Path) -
 
 
 def test_a_second_scan_counts_the_same_and_not_more(world: World) -> None:
-    world.disk.write("a/b/c.cr2", b"x")
+    world.disk.write("a/b/c.x3f", b"x")
     world.disk.write("a/b/d.jpg", fake_picture(1))
     for _ in range(3):
         assert totals(world.resync().left_out) == {"unsupported": 1}
-    world.disk.remove("a/b/c.cr2")
+    world.disk.remove("a/b/c.x3f")
     assert world.resync().left_out == {}
 
 
 def test_a_directory_that_is_walked_twice_in_a_scan_is_counted_once(world: World) -> None:
-    world.disk.write("x/a.cr2", b"x")
+    world.disk.write("x/a.x3f", b"x")
     world.disk.write("x/a.jpg", fake_picture(1))
     watcher = ToldWatcher()
     with world.running(watcher) as live:

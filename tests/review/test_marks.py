@@ -86,9 +86,10 @@ def test_the_last_action_is_undone_first_and_old_ones_are_forgotten(
 def test_the_moves_of_an_action_are_forgotten_with_it(marks: Marks) -> None:
     action, other = marks.add_action("trash", {}), marks.add_action("trash", {})
     first = marks.add_move(action, FIRST, "{}")
-    marks.add_move(action, SECOND, "{}")
+    marks.add_move(action, SECOND, "{}", is_companion=True)
     marks.add_move(other, OTHER, "{}")
     assert [each.mark for each in marks.moves(action)] == [FIRST, SECOND]
+    assert [each.is_companion for each in marks.moves(action)] == [False, True]
     marks.remove_move(first)
     assert [each.mark for each in marks.moves(action)] == [SECOND]
     marks.remove_action(action)

@@ -13,6 +13,7 @@ from snoopsync.decoding.samples import samples
 from snoopsync.review.pictures import SHOWN_BY_BROWSERS, media_type_of, open_known
 from tests.review.known import known
 from tests.support.pictures import encode, photo
+from tests.support.raw_pictures import camera_raw, preview_jpeg
 
 JPEG = encode(photo(1))
 
@@ -135,11 +136,31 @@ def test_names_of_any_bytes_are_opened(folder: Path) -> None:
     open_known(known(folder, name)).file.close()
 
 
+#: What the samples are called whose media type has another name.
+NAMES = {"MPO": "JPEG", "DNG": "TIFF", "JPEG XL": "JXL", "PSD": "VND.ADOBE.PHOTOSHOP"}
+
+
 @pytest.mark.parametrize("codec", samples())
 def test_the_media_type_is_that_of_the_content(codec: str) -> None:
     media_type = media_type_of(samples()[codec][:64])
     assert media_type is not None
     kind = media_type.removeprefix("image/").upper()
-    words = codec.upper().replace("MPO", "JPEG").split()
-    assert kind in words
-    assert (media_type in SHOWN_BY_BROWSERS) == (kind not in {"TIFF", "BMP", "HEIC"})
+    words = codec.upper()
+    for name, usual in NAMES.items():
+        words = words.replace(name, usual)
+    assert kind in words.split()
+    shown = {"JPEG", "PNG", "GIF", "WEBP", "AVIF"}
+    assert (media_type in SHOWN_BY_BROWSERS) == (kind in shown)
+
+
+@pytest.mark.parametrize("suffix", [".nef", ".orf", ".pef", ".srw"])
+def test_a_camera_s_raw_file_is_a_picture(suffix: str) -> None:
+    media_type = media_type_of(camera_raw(suffix, preview_jpeg()))
+    assert media_type in {"image/tiff", "image/x-raw"}
+
+
+@pytest.mark.parametrize(
+    "start", [b"\0\0\0\x18ftypcrx \0\0\0\1crx isom", b"FUJIFILMCCD-RAW 0201", b"IIU\0\x18\0\0\0"]
+)
+def test_raw_files_with_another_beginning_are_pictures(start: bytes) -> None:
+    assert media_type_of(start) == "image/x-raw"

@@ -12,10 +12,13 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from snoopsync.review.parts import Parts
+from snoopsync.review.pictures import SHOWN_BY_BROWSERS
 from snoopsync.review.routes_pictures import FileResponse, picture_routes
 from tests.support.page_client import PageClient
 from tests.support.pictures import encode, photo
 from tests.support.process import Installation
+from tests.support.psd_pictures import psd
+from tests.support.raw_pictures import dng
 
 
 def test_only_pictures_that_the_state_knows_are_sent(
@@ -31,6 +34,28 @@ def test_only_pictures_that_the_state_knows_are_sent(
     assert client.send("GET", image["thumb"]).headers["Content-Type"] == "image/jpeg"
     for path in ("/picture/tests.unknown", "/thumb/tests.unknown"):
         assert client.send("GET", path).status_code == 404
+
+
+@pytest.mark.parametrize("kind", ["RAW", "JPEG XL", "PSD"])
+def test_a_picture_that_no_browser_shows_is_sent_as_one_that_it_shows(
+    home: Installation, client: PageClient, kind: str
+) -> None:
+    shown = photo(5, (480, 320))
+    name = {"RAW": "shot.nef", "JPEG XL": "shot.jxl", "PSD": "shot.psd"}[kind]
+    if kind == "PSD":
+        data = psd(shown)
+    else:
+        data = encode(shown, "JXL") if kind == "JPEG XL" else dng(encode(shown, quality=90))
+    (home.pictures / name).write_bytes(data)
+    (home.pictures / "copy.jpg").write_bytes(encode(photo(5, (240, 160))))
+    home.ok("resync")
+    [image] = [
+        image for group in client.groups() for image in group["images"] if image["name"] == name
+    ]
+    for address in (image["thumb"], image["picture"]):
+        answer = client.send("GET", address)
+        assert answer.status_code == 200
+        assert answer.headers["Content-Type"] in SHOWN_BY_BROWSERS
 
 
 @pytest.mark.parametrize("what", ["link", "directory link", "html", "svg", "fifo", "other bytes"])

@@ -89,6 +89,26 @@ def test_any_name_is_moved_and_runs_nothing(tmp_path: Path, shell: str, name: by
     assert not list(tmp_path.rglob("run"))
 
 
+def test_a_companion_is_moved_after_its_picture_and_not_without_it(
+    tmp_path: Path, shell: str
+) -> None:
+    place = Place(tmp_path)
+    companion = Place(tmp_path, b"'it\n&& x'.xmp").move
+    move = place.move._replace(companions=(companion,), stay=("a\ntouch run stays: why",))
+    done = place.run(shell, move)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"moved: 2, left where they are: 0" in done.stdout
+    assert place.moved() == [MARKED, MARKED]
+
+    again = Place(tmp_path / "again")
+    companion = Place(tmp_path / "again", b"a.xmp").move
+    Path(os.fsdecode(again.keep)).write_bytes(b"changed")
+    assert again.run(shell, again.move._replace(companions=(companion,))).returncode == 1
+    again.check_all_in_place()
+    assert Path(os.fsdecode(companion.marked)).exists()
+    assert not list(tmp_path.rglob("run"))
+
+
 def test_nothing_is_overwritten(tmp_path: Path, shell: str) -> None:
     place = Place(tmp_path)
     write(os.fsencode(place.into) + b"/copy.jpg", b"from before")

@@ -11,6 +11,7 @@ import pytest
 
 from snoopsync.state.database import Database
 from snoopsync.state.decisions import Decisions, Dismissal, Member, MembersChanged
+from snoopsync.state.grouping import Grouping
 from snoopsync.state.nodes import Nodes
 
 CONTENT = hashlib.sha256(b"a picture").digest()
@@ -30,7 +31,7 @@ def add_copies(database: Database, count: int) -> list[Member]:
             " VALUES (?, 'photos', x'', ?, ?, 5, 0, 0, 0, ?, 0, 0, 0)",
             [(each.image_id, each.image_id.encode(), n, CONTENT) for n, each in enumerate(members)],
         )
-        Nodes(database).settle()
+        Grouping(database).settle()
     return members
 
 

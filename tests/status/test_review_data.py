@@ -168,6 +168,13 @@ def test_only_files_in_configured_folders_can_be_opened(state: Path, data: Revie
     assert ask(data, "pictures", ids=["tests.1-0"])["pictures"] == {}
 
 
+def test_images_are_found_by_their_paths(data: ReviewData) -> None:
+    paths = [["photos", path.hex()] for path in (b"1 0.jpg", b"unknown.jpg", b"\xff")]
+    assert ask(data, "images_at", paths=[*paths, ["other", b"1 0.jpg".hex()]])["ids"] == [
+        *("tests.1-0", None, None, None)
+    ]
+
+
 def test_nothing_is_read_after_the_end(data: ReviewData) -> None:
     data.close()
     with pytest.raises(StateError, match="stopping"):

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from snoopsync.core.errors import Conflict, NotFound
-from snoopsync.decoding.features import FEED_VERSION, INDEXED_REGIONS, REGION_BYTES
+from snoopsync.decoding.features import FEED_VERSION, INDEXED_REGION_BYTES, REGION_BYTES
 from snoopsync.storage.images import ImageStore
 from tests.embedded.helpers import features
 from tests.storage.conftest import Engine
@@ -134,9 +134,10 @@ def test_regions_are_stored_and_the_first_ones_are_read_with_the_codes(store: Im
     described = store.find_described("many")
     assert described is not None and described.features.regions == regions
     [stored] = store.codes_after(0, FEED_VERSION)
-    indexed = INDEXED_REGIONS * REGION_BYTES
     assert stored.regions == (
-        regions[:indexed] + regions[:REGION_BYTES].ljust(indexed, b"\0") + bytes(indexed)
+        regions[:INDEXED_REGION_BYTES]
+        + regions[:REGION_BYTES].ljust(INDEXED_REGION_BYTES, b"\0")
+        + bytes(INDEXED_REGION_BYTES)
     )
 
 

@@ -67,6 +67,7 @@ class Duplicates:
         """Give the alerts that are due."""
         due = self.searches.alerts.due()
         self.searches.alerts.mark(due)
+        self.searches.alerts.drop_ended()
         return [(each.image.image_id, each.match.image_id) for each in due]
 
     def groups(self, order: FolderOrder = PHOTOS) -> list[Group]:

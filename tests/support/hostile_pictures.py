@@ -6,7 +6,7 @@ import itertools
 import random
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -15,6 +15,8 @@ from PIL import Image
 from snoopsync.decoding import png
 from snoopsync.decoding.opening import MAX_PIXELS
 from tests.support.pictures import encode, photo
+from tests.support.psd_pictures import psd
+from tests.support.raw_pictures import camera_raw, dng
 
 #: The supported formats by their names in Pillow, with options that make small files.
 _KINDS: dict[str, dict[str, Any]] = {
@@ -52,12 +54,31 @@ def sound() -> tuple[bytes, ...]:
     for kind in ("GIF", "WEBP", "PNG", "TIFF", "AVIF", "HEIF"):
         frames = [photo(seed, (48, 36)) for seed in (2, 3, 4)]
         odd.append(encode(small.resize((48, 36)), kind, save_all=True, append_images=frames))
-    return (*(encode(small, kind, **options) for kind, options in _KINDS.items()), *odd)
+    return (*(encode(small, kind, **options) for kind, options in _KINDS.items()), *odd, *newer())
 
 
-def damaged(dice: random.Random) -> bytes:
-    """An intact file after one to three kinds of damage."""
-    data = dice.choice(sound())
+@cache
+def newer() -> tuple[bytes, ...]:
+    """Intact files of the formats that are not decoded by Pillow or pillow-heif."""
+    small = photo(1, (96, 72))
+    preview = encode(small, "JPEG", quality=70)
+    return (
+        dng(preview),
+        dng(small),
+        camera_raw(".cr2", preview),
+        camera_raw(".nef", preview),
+        camera_raw(".orf", preview),
+        psd(small, is_packed=True),
+        psd(small.convert("CMYK"), bits=16, is_big=True),
+        psd(small.quantize(100), is_packed=True, is_big=True),
+        encode(small, "JXL", quality=70),
+        encode(small, "JXL", lossless=True, use_container=True),
+    )
+
+
+def damaged(dice: random.Random, intact: Sequence[bytes] = ()) -> bytes:
+    """An ``intact`` file after one to three kinds of damage; by default, of any format."""
+    data = dice.choice(intact or sound())
     for _ in range(dice.choice((1, 1, 1, 2, 3))):
         data = dice.choice(_DAMAGES)(data, dice)
     return data

@@ -42,7 +42,7 @@ def add_groups(database: Database, count: int) -> None:
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             images,
         )
-        database.change_many("INSERT INTO node VALUES (?, ?, ?, 0, ?, ?, ?, ?, ?, ?)", nodes)
+        database.change_many("INSERT INTO node VALUES (?, ?, ?, 0, ?, ?, ?, ?, ?, ?, 1)", nodes)
         database.change_many(
             "INSERT INTO link (a, b, rank, kind, found_at, a_rank, b_rank)"
             " VALUES (?, ?, ?, ?, ?, ?, ?)",

@@ -10,7 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from snoopsync.decoding.features import CODE_BYTES, FEED_VERSION, FORM_COUNT
+from snoopsync.decoding.features import (
+    CODE_BYTES,
+    FEED_VERSION,
+    FORM_COUNT,
+    MAX_REGIONS,
+    REGION_BYTES,
+)
 from snoopsync.storage.sqlite.images import SqliteImageStore
 
 #: How the IDs of the images begin.
@@ -19,7 +25,7 @@ OWNER = "owner."
 #: The columns of a row of ``random_rows``.
 COLUMNS = (
     *("moment", "id", "sha256", "size_bytes", "kind", "width", "height", "feed", "thumbnail"),
-    *("quality", "codes", "trimmed"),
+    *("quality", "codes", "trimmed", "regions"),
 )
 
 _CHUNK_ROWS = 20_000
@@ -56,13 +62,15 @@ def fill_sqlite(path: Path, count: int) -> None:
 
 
 def random_rows(count: int) -> Iterator[list[tuple[Any, ...]]]:
-    """The values of ``COLUMNS`` for so many images with random codes, in blocks. The codes of
-    different photographs are as far apart as these. A tenth of the images has borders. The
+    """The values of ``COLUMNS`` for so many images with random codes and regions, in blocks. Those
+    of different photographs are as far apart as these. A tenth of the images has borders. The
     thumbnails, by which only matches are compared, are left out."""
     dice = np.random.default_rng(1)
     for start in range(0, count, _CHUNK_ROWS):
         rows = min(_CHUNK_ROWS, count - start)
         codes, trimmed = dice.integers(0, 256, (2, rows, FORM_COUNT * CODE_BYTES), np.uint8)
+        regions = dice.integers(0, 256, (rows, MAX_REGIONS, REGION_BYTES), np.uint8)
+        regions[:, :, 0] &= 0xFE  # the bit of the mean
         has_border = dice.random(rows) < _TRIMMED_SHARE
         yield [
             (
@@ -70,6 +78,7 @@ def random_rows(count: int) -> Iterator[list[tuple[Any, ...]]]:
                 *(100_000, "JPEG", 640, 480, FEED_VERSION, codes[row, 32:48].tobytes(), 80),
                 codes[row].tobytes(),
                 trimmed[row].tobytes() if has_border[row] else b"",
+                regions[row].tobytes(),
             )
             for row in range(rows)
         ]

@@ -12,6 +12,7 @@ import random
 from typing import Any
 
 import pillow_heif
+import pillow_jxl  # noqa: F401 - registers JPEG XL
 from PIL import Image, ImageDraw
 
 #: Layers of light and shade, from coarse to fine: cells along each side, and the opacity of the
@@ -50,8 +51,8 @@ def _draw_shape(draw: ImageDraw.ImageDraw, dice: random.Random, size: tuple[int,
 
 
 def encode(image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
-    """The bytes of the picture in the format with this name in Pillow (``HEIF`` is HEIC), with the
-    options of Pillow's ``save``."""
+    """The bytes of the picture in the format with this name in Pillow (``HEIF`` is HEIC, ``JXL``
+    JPEG XL), with the options of Pillow's ``save``."""
     if kind == "HEIF":
         pillow_heif.register_heif_opener()
     buffer = io.BytesIO()

@@ -12,7 +12,7 @@ import pytest
 
 from snoopsync.core.model import File, Fingerprint, RelPath
 from snoopsync.core.planner import Add
-from snoopsync.embedded import open_embedded
+from snoopsync.embedded import ADDING_THREADS, open_embedded
 from snoopsync.runtime.workers import Workers
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
@@ -27,12 +27,12 @@ from tests.support.world import InlineWorkers, Live, Shelf, World, fake_picture
 
 IDS = [f"tester.{number}" for number in range(4)]
 
-#: So many workers send, and three times as many images are given to them.
+#: So many workers send, and twice as many images are given to them.
 WORKERS = 4
-GIVEN = 3 * WORKERS
+GIVEN = 2 * WORKERS
 
-#: The images that are given to the two workers of a world.
-INTERRUPTED = 6
+#: The embedded collection has its own number of workers. Of 30 pictures, so many are given to them.
+GIVEN_TO_DECODERS = min(30, 2 * ADDING_THREADS)
 
 CONFIGURATION = f"sync: {{settle: 50ms, delete_after: 0s, workers: {WORKERS}}}\n"
 
@@ -198,7 +198,7 @@ def steps(live: Live, count: int = 20) -> None:
 
 @pytest.fixture
 def interrupted(world: World) -> Senders:
-    """The process of this world, which has ten pictures, died while it was sending six of them.
+    """The process of this world, which has ten pictures, died while it was sending four of them.
     Nothing of them has arrived."""
     world.make_workers = senders = Senders()
     for number in range(10):
@@ -208,7 +208,7 @@ def interrupted(world: World) -> Senders:
     )
     with world.running_until_it_crashes() as live:
         live.scan()
-        live.until(lambda: live.components.engine.in_flight == INTERRUPTED)
+        live.until(lambda: live.components.engine.in_flight == 4)
     world.remote.server.fault_for = lambda _seen: None
     world.remote.server.requests.clear()
     return senders
@@ -224,11 +224,11 @@ def test_interrupted_images_are_sent_first_and_one_at_a_time(
 ) -> None:
     with closing(Database(world.state_path)) as database:
         left = InFlight(State(database), path_of(world.state_path)).interrupted
-    assert len(left) == INTERRUPTED
+    assert len(left) == 4
     with world.running_until_it_crashes() as live:
         live.scan()
         senders = interrupted.senders[-1]
-        for count in range(1, INTERRUPTED + 1):
+        for count in range(1, 5):
             steps(live)
             # One more, and nothing beside it.
             assert len(sent(world)) == count
@@ -250,7 +250,7 @@ def test_a_second_crash_forgets_no_interrupted_image(world: World, interrupted: 
     first = sent(world)
     with closing(Database(world.state_path)) as database:
         left = InFlight(State(database), path_of(world.state_path)).interrupted
-    assert len(left) == INTERRUPTED
+    assert len(left) == 4
     assert set(first) <= left
 
 
@@ -355,7 +355,7 @@ def test_after_kill_9_pictures_that_were_being_decoded_are_decoded_first_and_acc
             until(path_of(home.state).exists)
             service.kill()
         left = remembered(home)
-        assert len(left) == GIVEN
+        assert len(left) == GIVEN_TO_DECODERS
     with home.service() as service:
         service.line_with("ended unexpectedly")
         service.line_with("sync complete: 30 scanned, 30 added")
@@ -363,4 +363,4 @@ def test_after_kill_9_pictures_that_were_being_decoded_are_decoded_first_and_acc
         assert service.end() == 0
     with closing(open_embedded(embedded_path(home.state))) as collection:
         added = [image["id"] for image in collection.images()][::-1]
-    assert set(added[:GIVEN]) == left
+    assert set(added[:GIVEN_TO_DECODERS]) == left

@@ -1,7 +1,7 @@
 // Pictures and groups as small cards.
 
 import { icon, make } from "./dom.js";
-import { bytes, count, kindWords, nameOf, pixels, placeOf, reasonWords, relation } from "./format.js";
+import { bytes, count, kindWords, nameOf, pixels, placeOf, reasonWords, relation, wasteWords } from "./format.js";
 import { keptOf } from "./decide.js";
 
 const MOST_TILES = 5;
@@ -44,7 +44,7 @@ export function groupCard(group, address, decide) {
   const images = ordered(group);
   const number = group.image_count ?? images.length;
   const title = nameOf(images[0]);
-  const words = `${count(number, "picture")}, ${bytes(group.waste_bytes)} can be freed`;
+  const words = `${count(number, "picture")}, ${wasteWords(group)}`;
   const card = make("li", { className: "card", dataset: { group: group.group } });
   card.append(
     make(
@@ -56,7 +56,7 @@ export function groupCard(group, address, decide) {
       "div",
       { className: "card-words" },
       make("h2", { className: "name", title }, title),
-      make("p", { className: "quiet line" }, `${count(number, "picture")} · `, make("b", {}, bytes(group.waste_bytes)), " can be freed"),
+      make("p", { className: "quiet line" }, `${count(number, "picture")} · `, make("b", {}, wasteWords(group))),
       make("p", { className: "quiet line" }, stateWords(group)),
       make("p", { className: "chips" }, kindChips(images)),
     ),
@@ -85,6 +85,7 @@ function stateWords(group) {
   const marked = group.images.filter((each) => each.is_marked).length;
   if (group.state === "open" && marked) return `${count(marked, "file")} marked, others to decide`;
   if (group.picked && group.picked !== group.keep) return "You picked the one to keep";
+  if (group.series) return "A series: shots taken seconds apart";
   if (group.keep) return `Keep the first: ${reasonWords(group.reason) ?? group.reason_words}`;
   return "Nothing favours one of them";
 }

@@ -4,7 +4,7 @@ import { MOST_KEYS, ordered, thumbnail } from "./card.js";
 import { countMarked, keptOf } from "./decide.js";
 import { differences } from "./differences.js";
 import { byId, make } from "./dom.js";
-import { bytes, count, nameOf, pixels, reasonWords, relation } from "./format.js";
+import { count, nameOf, pixels, reasonWords, relation, wasteWords } from "./format.js";
 import { preload } from "./pane.js";
 import { Stage } from "./stage.js";
 
@@ -39,7 +39,7 @@ export class CompareView {
     [this.left, this.right] = this.placesOf(shown);
     this.root.hidden = false;
     this.root.dataset.state = group.state;
-    byId("compare-title").textContent = `${count(group.image_count ?? this.images.length, "picture")}, ${bytes(group.waste_bytes)} can be freed`;
+    byId("compare-title").textContent = `${count(group.image_count ?? this.images.length, "picture")}, ${wasteWords(group)}`;
     byId("compare-summary").textContent = words;
     this.update(isSame);
     if (!isSame) byId("compare-title").focus({ preventScroll: true });
@@ -201,17 +201,20 @@ function isOffered(decision, state) {
   return decision === "restore" && state !== "gone";
 }
 
+const SERIES_WORDS = "These pictures are a series: shots of one scene, taken seconds apart. Each may be worth keeping.";
+
 /** Returns the sentences that say which one to keep, why, and what the decision does. */
 function adviceFor(group, kept) {
   if (group.state === "dismissed") return ["You decided that these pictures are not duplicates."];
   if (group.state === "gone") return ["There is nothing to decide: a file of this group is gone."];
   if (group.state === "marked") return ["The files that are not to be kept are on the marked list."];
   const words = [];
-  if (!kept) words.push("Nothing favours one of them. Pick the one to keep: press its number, or “keep” on it.");
-  else if (group.picked && group.picked !== group.keep) words.push("You picked ", make("b", {}, nameOf(kept)), ". ");
+  if (group.series) words.push(SERIES_WORDS);
+  if (!kept && group.series) words.push(" To keep only one, pick it: press its number, or “keep” on it.");
+  else if (!kept) words.push("Nothing favours one of them. Pick the one to keep: press its number, or “keep” on it.");
+  else if (group.picked && (group.series || group.picked !== group.keep)) words.push(" You picked ", make("b", {}, nameOf(kept)), ". ");
   else words.push("Keep ", make("b", {}, nameOf(kept)), `: ${reasonWords(group.reason) ?? group.reason_words ?? "you decide"}. `);
   if (kept) words.push(`${count(countMarked(group, kept.image_id), "other file")} will be marked.`);
   if (group.chain) words.push(make("span", { className: "warning" }, " This is a chain: some pictures are only like another one, not like the one to keep."));
-  if (group.series) words.push(make("span", { className: "warning" }, " These may be a series of similar shots."));
   return words;
 }

@@ -23,12 +23,19 @@ function tell(type, detail) {
 export function countMarked(group, keep) {
   // A page of the list has a few images of each group. The others are taken for files here.
   const unseen = (group.image_count ?? 0) - group.images.length;
-  const isMarked = (each) => each.image_id !== keep && each.path !== null && !each.is_gone;
+  // The files that belong to the one to keep stay with it.
+  const companions = group.images.find((each) => each.image_id === keep)?.companions ?? [];
+  const stays = new Set(companions.map(({ path }) => path));
+  const isMarked = (each) =>
+    each.image_id !== keep && each.path !== null && !each.is_gone && !stays.has(`${each.folder}/${each.path}`);
   return group.images.filter(isMarked).length + Math.max(0, unseen);
 }
 
-/** Returns which image is to be kept: the person's choice, or the suggestion, or null. */
-export const keptOf = (group) => group.picked ?? group.keep;
+/**
+ * Returns which image is to be kept: the person's choice, or the suggestion, or null. The shots of a
+ * series are different pictures: none is suggested.
+ */
+export const keptOf = (group) => group.picked ?? (group.series ? null : group.keep);
 
 /** Decides for one group. Its version stands for the members that the person saw. */
 export function decide(decision, group) {

@@ -1,6 +1,6 @@
 // What differs between two images, row by row, with words for the larger, older or better one.
 
-import { bytes, dateOf, moments, nameOf, pixels, placeOf, relation } from "./format.js";
+import { bytes, companionWords, dateOf, moments, nameOf, pixels, placeOf, relation } from "./format.js";
 
 /**
  * Returns the rows of the table of facts: {label, left, right, differs, leftNote, rightNote}. Rows
@@ -18,9 +18,12 @@ export function differences(left, right) {
     row("Taken", ...moments(left.taken_at, right.taken_at), noted(timeOf(left.taken_at), timeOf(right.taken_at), "later", "earlier")),
     row("Modified", ...moments(left.modified_at, right.modified_at), noted(timeOf(left.modified_at), timeOf(right.modified_at), "newer", "older")),
     row("Camera", left.camera, right.camera, {}),
+    row("Companions", companionsOf(left), companionsOf(right), { isPlain: true }),
   ];
   return rows.filter((each) => each.left !== null || each.right !== null);
 }
+
+const companionsOf = (image) => image.companions?.map(companionWords).join(", ");
 
 function row(label, left, right, { notes = [null, null], isPlain = false }) {
   return {

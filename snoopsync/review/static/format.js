@@ -24,6 +24,15 @@ const REASONS = {
   "first-path": "its path sorts first",
 };
 
+const ROLES = {
+  raw: "RAW file",
+  rendered: "picture made from the RAW file",
+  edit: "edited version",
+  original: "original",
+  video: "video",
+  sidecar: "sidecar",
+};
+
 /** How much of "2020-02-02 10:00:07.250" is shown. */
 const [TO_MINUTE, TO_SECOND, TO_MILLISECOND] = [16, 19, 23];
 
@@ -31,6 +40,12 @@ const UNITS = ["bytes", "kB", "MB", "GB", "TB"];
 
 export const kindWords = (kind) => KINDS[kind] ?? kind;
 export const reasonWords = (reason) => REASONS[reason] ?? reason?.replaceAll("-", " ");
+
+/** Returns a companion in words: "IMG_1.CR2 (RAW file)". */
+export const companionWords = ({ name, role }) => `${name} (${ROLES[role] ?? role})`;
+
+/** Returns how much of a group can be freed; of a series, nothing. */
+export const wasteWords = (group) => (group.series ? "a series" : `${bytes(group.waste_bytes)} can be freed`);
 
 /** Returns "1 picture" or "2 pictures". */
 export function count(number, word, plural = `${word}s`) {

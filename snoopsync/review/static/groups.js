@@ -158,7 +158,7 @@ async function moveGroup(step) {
 /** Decides for a group, and shows the next one at once. A refused decision brings it back. */
 async function decide(decision, group) {
   if (decision === "keep" && keptOf(group) === null) {
-    toast("Nothing favours one of them. Open the group and pick one.");
+    toast(`${group.series ? "The pictures are a series" : "Nothing favours one of them"}. Open the group and pick one.`);
     return;
   }
   const at = queue.indexOf(group.group);

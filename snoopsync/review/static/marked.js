@@ -4,7 +4,7 @@ import { addressOf, get, getText, post } from "./api.js";
 import { emptyWords, thumbnail } from "./card.js";
 import { decisions, undoAction } from "./decide.js";
 import { byId, confirmed, make } from "./dom.js";
-import { bytes, count } from "./format.js";
+import { bytes, companionWords, count } from "./format.js";
 import { useKeys } from "./keys.js";
 import { watchChanges } from "./live.js";
 import { toast, toastError } from "./toast.js";
@@ -97,9 +97,19 @@ function fileRow(file) {
       { className: "row-words" },
       make("p", { className: "name" }, `${file.folder}/${file.path}`),
       make("p", { className: "quiet" }, "You keep ", file.keep?.path ?? "another picture"),
+      file.companions.map((each) => make("p", { className: "quiet companion" }, companionSentence(each))),
     ),
     make("div", { className: "row-end" }, make("span", { className: "quiet" }, bytes(file.size_bytes)), file.group ? group : null, make("label", {}, box, "Select")),
   );
+}
+
+/** Returns whether a companion goes together with its picture, or why it stays. */
+function companionSentence(companion) {
+  const words = companionWords(companion);
+  if (companion.is_marked) return `${words} is marked too.`;
+  if (companion.stays) return `${words} stays: ${companion.stays}.`;
+  if (companion.must_match) return `${words} goes with it if the picture that you keep has the same file.`;
+  return `${words} goes with it.`;
 }
 
 /** Copies text, and shows it where the browser does not allow that. */
@@ -145,15 +155,16 @@ async function moveToTrash() {
   const number = ids.length || total.count;
   const isSure = await confirmed(
     `Move ${count(number, "file")} to the trash?`,
-    "Before a file is moved, it and the picture that you keep are read again. It stays where it is if one of the two has changed.",
+    "Before a file is moved, it and the picture that you keep are read again. It stays where it is if one of the two has changed. Files that belong to it go with it if no other picture needs them.",
     "Move to the trash",
   );
   if (!isSure) return;
   byId("trash").disabled = true;
   try {
     const answer = await post("/api/marked/trash", ids.length ? { image_ids: ids } : {});
-    toast(`Moved to the trash: ${count(answer.moved, "file")}, ${bytes(answer.bytes)}.`, { action: answer.moved ? undoAction : null });
-    writeRefusals(answer.refused);
+    const companions = answer.companions ? ` with ${count(answer.companions, "companion")}` : "";
+    toast(`Moved to the trash: ${count(answer.moved, "file")}${companions}, ${bytes(answer.bytes)}.`, { action: answer.moved ? undoAction : null });
+    writeRefusals(answer.refused, answer.stayed);
     selected.clear();
     await show();
   } finally {
@@ -161,11 +172,15 @@ async function moveToTrash() {
   }
 }
 
-function writeRefusals(refused) {
-  if (!refused.length) return byId("refusals").replaceChildren();
-  const rows = refused.map(({ path, reason }) => make("li", {}, make("b", {}, path), ` ${reason}`));
-  const words = `${count(refused.length, "file")} ${refused.length === 1 ? "was" : "were"} not moved:`;
-  return byId("refusals").replaceChildren(make("p", {}, words), make("ul", {}, rows));
+function writeRefusals(refused, stayed) {
+  const part = (files, words) => {
+    const rows = files.map(({ path, reason }) => make("li", {}, make("b", {}, path), ` ${reason}`));
+    return files.length ? [make("p", {}, words), make("ul", {}, rows)] : [];
+  };
+  byId("refusals").replaceChildren(
+    ...part(refused, `${count(refused.length, "file")} ${refused.length === 1 ? "was" : "were"} not moved:`),
+    ...part(stayed, `${count(stayed.length, "companion")} ${stayed.length === 1 ? "stays" : "stay"}:`),
+  );
 }
 
 const onClick = (id, run) => byId(id).addEventListener("click", () => run().catch(toastError));

@@ -8,13 +8,11 @@ from typing import Any
 import numpy as np
 import psycopg
 
-from snoopsync.decoding.features import CODE_BYTES, INDEXED_REGIONS, REGION_BYTES
+from snoopsync.decoding.features import CODE_BYTES, INDEXED_REGION_BYTES
 from snoopsync.storage.images import StoredCodes
 
 #: So much is read before it is converted.
 _BLOCK_BYTES = 8 << 20
-
-_REGION_BYTES_PER_IMAGE = INDEXED_REGIONS * REGION_BYTES
 
 #: A mark; a code; 1 and the code without borders, or zeros if the picture has none; the regions,
 #: and zeros. All rows have the same size, so numpy reads them without a loop.
@@ -24,8 +22,8 @@ _QUERY = f"""
             CASE WHEN trimmed = '' THEN '\\x{"00" * (CODE_BYTES + 1)}'::bytea
                  ELSE '\\x01'::bytea || substr(trimmed, 1, {CODE_BYTES}) END,
             substr(
-                regions || '\\x{"00" * _REGION_BYTES_PER_IMAGE}'::bytea,
-                1, {_REGION_BYTES_PER_IMAGE}
+                regions || '\\x{"00" * INDEXED_REGION_BYTES}'::bytea,
+                1, {INDEXED_REGION_BYTES}
             )
         FROM image WHERE collection = %s AND feed = %s AND mark > %s AND codes <> ''
         ORDER BY mark
@@ -45,7 +43,7 @@ _ROW = np.dtype(
         ("has_trimmed", "u1"),
         ("trimmed", f"V{CODE_BYTES}"),
         ("regions_bytes", ">i4"),
-        ("regions", f"V{_REGION_BYTES_PER_IMAGE}"),
+        ("regions", f"V{INDEXED_REGION_BYTES}"),
     ]
 )
 _HEADER_BYTES = 19

@@ -12,13 +12,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from snoopsync.core.protocol import IdRange
-from snoopsync.decoding.features import (
-    CODE_BYTES,
-    FEED_VERSION,
-    INDEXED_REGIONS,
-    REGION_BYTES,
-    Features,
-)
+from snoopsync.decoding.features import CODE_BYTES, FEED_VERSION, INDEXED_REGION_BYTES, Features
 from snoopsync.runtime.group_commit import Change, GroupCommit, Result
 from snoopsync.storage.images import (
     Copies,
@@ -47,7 +41,6 @@ from snoopsync.storage.sqlite.image_rows import (
 
 _ROWS_PER_BLOCK = 5_000
 _CODES_PER_BLOCK = 4_096
-_REGION_BYTES_PER_IMAGE = INDEXED_REGIONS * REGION_BYTES
 
 #: How many starts of pages are remembered. Only one process serves a file.
 _MAX_PAGE_STARTS = 10_000
@@ -334,7 +327,7 @@ class SqliteImageStore:
         """As in ``ImageStore``. The lock is released between two blocks."""
         values = {
             "bytes": CODE_BYTES,
-            "region_bytes": _REGION_BYTES_PER_IMAGE,
+            "region_bytes": INDEXED_REGION_BYTES,
             "version": version,
             "count": _CODES_PER_BLOCK,
         }
@@ -352,7 +345,7 @@ class SqliteImageStore:
                 b"".join(codes_of),
                 array("q", bordered).tobytes(),
                 b"".join(trimmed),
-                b"".join([each.ljust(_REGION_BYTES_PER_IMAGE, b"\0") for each in regions]),
+                b"".join([each.ljust(INDEXED_REGION_BYTES, b"\0") for each in regions]),
             )
 
     def has_other_versions(self, version: int) -> bool:

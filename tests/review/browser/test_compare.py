@@ -98,6 +98,21 @@ def test_differences_are_marked_and_the_one_to_keep_has_a_reason(opened: Browser
     assert "re-encoded · rank" in kinds and "mirrored · rank" in kinds
 
 
+def test_the_companions_of_both_pictures_are_named_with_their_roles(
+    window: Browser, archive: Archive, open_review: OpenReview
+) -> None:
+    archive.copy("b.jpg", archive.original("a.jpg", 1))
+    archive.write("a.nef", b"RAW")
+    archive.write("b.jpg.xmp", b"settings")
+    archive.write("b.mov", b"video")
+    archive.resync()
+    open_review()
+    open_first(window)
+    window.until_text("#facts", "Companions")
+    window.until_text("#facts", "a.nef (RAW file)")
+    window.until_text("#facts", "b.jpg.xmp (sidecar), b.mov (video)")
+
+
 @pytest.mark.parametrize(
     ("later_seconds", "shown"),
     [(90, "2020-02-02 10:01"), (7, "2020-02-02 10:00:07"), (0.25, "2020-02-02 10:00:00.250")],

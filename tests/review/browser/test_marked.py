@@ -112,6 +112,29 @@ def test_marked_files_are_moved_to_the_trash_and_put_back(
     assert all(each.exists() for each in copies)
 
 
+def test_companions_are_listed_and_go_together_with_their_picture(
+    window: Browser, archive: Archive, open_review: OpenReview
+) -> None:
+    video = b"the same video"
+    for name in ("large.mov", "copy of large.mov"):
+        archive.write(name, video)
+    archive.write("copy of large.cr2", b"RAW")
+    archive.write("copy of small.xmp", b"settings")
+    marked(window, archive, open_review, trash=True)
+    window.until_text("#files", "copy of large.mov (video) goes with it if the picture that you")
+    window.until_text("#files", "copy of large.cr2 (RAW file) stays: the picture that you keep has")
+    window.until_text("#files", "copy of small.xmp (sidecar) goes with it.")
+    window.click("#trash")
+    window.click("dialog[open] button[value=confirm]")
+    window.until_text(".toast", "Moved to the trash: 2 files with 2 companions")
+    window.until_text("#refusals", "1 companion stays:")
+    left = {path.name for path in archive.installation.pictures.iterdir()}
+    assert left == {"large.jpg", "small.jpg", "large.mov", "copy of large.cr2"}
+    window.press("u")
+    window.until_text(".toast", "Undone")
+    assert len(list(archive.installation.pictures.iterdir())) == 8
+
+
 def test_a_file_whose_kept_picture_has_changed_is_refused_with_the_reason(
     window: Browser, archive: Archive, open_review: OpenReview
 ) -> None:

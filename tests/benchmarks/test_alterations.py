@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 import pytest
-from PIL import Image, ImageChops, ImageOps
+from PIL import Image, ImageChops, ImageCms, ImageOps
 
 from snoopsync.core.protocol import KINDS
 from tests.support.alterations import Alteration, alterations, original
@@ -143,3 +143,15 @@ def test_straightened_pictures_have_no_black_corners() -> None:
         data = ALL[f"tilted {degrees}, cropped inside"].apply(white, 1)
         with Image.open(io.BytesIO(data)) as image:
             assert min(image.convert("L").tobytes()) > 240
+
+
+def test_a_wide_gamut_looks_the_same_with_its_profile_only() -> None:
+    with Image.open(
+        io.BytesIO(ALL["Adobe RGB with its profile"].apply(photo(1, SIZE), 1))
+    ) as image:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
+        srgb = ImageCms.createProfile("sRGB")
+        shown = ImageCms.profileToProfile(image, profile, srgb, outputMode="RGB")
+        assert shown is not None
+        with_profile, without = (difference(photo(1, SIZE), each) for each in (shown, image))
+        assert 2 * with_profile < without

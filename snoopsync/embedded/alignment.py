@@ -1,16 +1,19 @@
-"""Aligns two thumbnails of which a part may show the same, and compares that part.
+"""Aligns thumbnails of which a part may show the same.
 
 A region of one picture that looks like a region of another one shows roughly how to shift and scale
 one picture to get the other one. This is refined by least squares, first around the region, then in
 all that both pictures show. What differs has little weight, so a caption, or the other pictures of
 a collage, do not matter.
+
+Most of the time for one pair is that of the calls of numpy, so many pairs are aligned together.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,23 +23,18 @@ from snoopsync.decoding import pdq
 #: Shades of grey from 0 to 255, a row for each line.
 Luma = NDArray[np.float64]
 
-_SIDE = pdq.SIDE
+#: Numbers for each pair of pictures. Alignments are computed with 32 bits, which takes half of the
+#: time.
+Numbers = NDArray[np.floating[Any]]
+
+#: Whether something is true of each pair of pictures.
+Flags = NDArray[np.bool_]
 
 #: How far around the region the first steps look, as a multiple of its size.
 _SURROUNDINGS = 1.7
 
-#: For each step of the refinement: the most pixels along each side, whether only the surroundings
-#: of the region count, whether both axes have the same change of scale, and the smallest
-#: correlation before the step. Of pairs that do not show the same, two thirds correlate less when
-#: the step begins that is no longer local; of parts of a collage, one in 50 does.
-_STEPS = (
-    (20, True, True, 0.5),
-    (20, True, True, 0.5),
-    (32, True, True, 0.6),
-    (32, False, True, 0.4),
-    (64, False, False, 0.0),
-    (64, False, False, 0.0),
-)
+#: How many pairs are aligned together. This limits the memory of a search.
+_AT_ONCE = 32
 
 #: The largest change of scale and of place in one step, as a share.
 _MAX_STEP = 0.15
@@ -45,10 +43,30 @@ _MAX_STEP = 0.15
 _MIN_SCALE, _MAX_SCALE = 0.1, 10.0
 
 #: The fewest pixels along each side of a part that is compared.
-_MIN_PIXELS = 5
+MIN_PIXELS = 5
 
-#: The blocks along each side of the part that both pictures show.
-_BLOCKS = 8
+
+class _Step(NamedTuple):
+    """A step of the refinement: the pixels along each side, whether only the surroundings of the
+    region count, whether both axes have the same change of scale, and the smallest correlation
+    before the step."""
+
+    pixels: int
+    is_local: bool
+    is_uniform: bool
+    least: float
+
+
+#: Of pairs that do not show the same, two thirds correlate less when the step begins that is no
+#: longer local; of parts of a collage, one in 50 does.
+_STEPS = (
+    _Step(20, is_local=True, is_uniform=True, least=0.5),
+    _Step(20, is_local=True, is_uniform=True, least=0.5),
+    _Step(32, is_local=True, is_uniform=True, least=0.6),
+    _Step(32, is_local=False, is_uniform=True, least=0.4),
+    _Step(64, is_local=False, is_uniform=False, least=0.0),
+    _Step(64, is_local=False, is_uniform=False, least=0.0),
+)
 
 
 class Box(NamedTuple):
@@ -68,12 +86,6 @@ class Box(NamedTuple):
             min(self.bottom, other.bottom),
         )
 
-    def enlarged(self, factor: float) -> Box:
-        """The part around the same middle, this many times as large."""
-        across = (self.right - self.left) * (factor - 1) / 2
-        down = (self.bottom - self.top) * (factor - 1) / 2
-        return Box(self.left - across, self.top - down, self.right + across, self.bottom + down)
-
     @property
     def area(self) -> float:
         """Its share of the picture."""
@@ -87,13 +99,6 @@ class Alignment(NamedTuple):
     shift_x: float
     scale_y: float
     shift_y: float
-
-    @classmethod
-    def of(cls, one: Box, other: Box) -> Alignment:
-        """The alignment by which a part of one picture is a part of the other one."""
-        scale_x = (other.right - other.left) / (one.right - one.left)
-        scale_y = (other.bottom - other.top) / (one.bottom - one.top)
-        return cls(scale_x, other.left - one.left * scale_x, scale_y, other.top - one.top * scale_y)
 
     def applied(self, box: Box) -> Box:
         """Where this part of one picture is in the other one."""
@@ -111,231 +116,209 @@ class Alignment(NamedTuple):
         whole = Box(left, top, left + 1 / self.scale_x, top + 1 / self.scale_y)
         return whole.meet(Box(0.0, 0.0, 1.0, 1.0))
 
-    @property
-    def is_possible(self) -> bool:
-        """Whether the scales are in the supported range."""
-        return _MIN_SCALE < self.scale_x < _MAX_SCALE and _MIN_SCALE < self.scale_y < _MAX_SCALE
 
-
-@dataclass(frozen=True)
-class SharedPart:
-    """The part that two aligned pictures show, in the pixels of both.
-
-    ``ours`` and ``theirs``: the pixels. ``box``: the part of our picture. ``alignment``: of our
-    picture with theirs.
-    """
+class Suggestion(NamedTuple):
+    """Two pictures, and parts of both that may show about the same."""
 
     ours: Luma
     theirs: Luma
-    box: Box
-    alignment: Alignment
-
-    @cached_property
-    def bits(self) -> int:
-        """The distance of the codes of both, in bits."""
-        codes = pdq.codes_of(np.stack([pdq.waves_of(each) for each in self.enlarged]))
-        return int(np.bitwise_count(codes[0] ^ codes[1]).sum(dtype=np.int64))
-
-    @cached_property
-    def enlarged(self) -> tuple[Luma, Luma]:
-        """Both as pictures of 64 x 64 pixels."""
-        ours, theirs = (_resized(each, (_SIDE, _SIDE)) for each in (self.ours, self.theirs))
-        return ours, theirs
-
-    @cached_property
-    def likeness(self) -> float:
-        """The correlation of the details, from -1 to 1: of the differences between neighbouring
-        pixels, which do not depend on light and shade."""
-        details = [
-            np.concatenate([np.diff(each, axis=axis).ravel() for axis in (0, 1)])
-            for each in (self.ours, self.theirs)
-        ]
-        return _correlation(*details)
-
-    @property
-    def share_of_ours(self) -> float:
-        """The share of our picture that is in the part."""
-        return self.box.area
-
-    @property
-    def share_of_theirs(self) -> float:
-        """The share of their picture that is in the part."""
-        return self.box.area * self.alignment.scale_x * self.alignment.scale_y
+    our_part: Box
+    their_part: Box
 
 
-def shared_part(ours: Luma, theirs: Luma, one: Box, other: Box) -> SharedPart | None:
-    """The part that two pictures both show, if the part ``one`` of our picture is about the part
-    ``other`` of theirs; ``None`` if they do not fit together."""
-    alignment: Alignment | None = Alignment.of(one, other)
-    surroundings = one.enlarged(_SURROUNDINGS)
-    for most_pixels, is_local, is_uniform, least in _STEPS:
-        if alignment is None or not alignment.is_possible:
-            return None
-        box = alignment.shared.meet(surroundings) if is_local else alignment.shared
-        sampled = _sampled(ours, theirs, alignment, box, most_pixels)
-        if sampled is None or _correlation(*sampled) < least:
-            return None
-        alignment = _refined(*sampled, alignment, box, is_uniform=is_uniform)
-    if alignment is None or not alignment.is_possible:
-        return None
-    sampled = _sampled(ours, theirs, alignment, alignment.shared, _SIDE)
-    return None if sampled is None else _agreeing(*sampled, alignment)
+@dataclass(frozen=True, slots=True)
+class _Pairs:
+    """Pairs of pictures that are being aligned. ``numbers``: of their suggestions.
+    ``surroundings``: of the region in our picture."""
+
+    numbers: NDArray[np.int64]
+    ours: Numbers
+    theirs: Numbers
+    surroundings: Numbers
+    scale: Numbers
+    shift: Numbers
+
+    @classmethod
+    def of(cls, suggestions: Sequence[Suggestion]) -> _Pairs:
+        """The pairs of these suggestions, as these align them."""
+        one = np.array([each.our_part for each in suggestions], np.float32).reshape(-1, 2, 2)
+        other = np.array([each.their_part for each in suggestions], np.float32).reshape(-1, 2, 2)
+        margin = (one[:, 1] - one[:, 0]) * ((_SURROUNDINGS - 1) / 2)
+        return cls(
+            np.arange(len(suggestions)),
+            np.stack([each.ours for each in suggestions], dtype=np.float32, casting="same_kind"),
+            np.stack([each.theirs for each in suggestions], dtype=np.float32, casting="same_kind"),
+            one + np.stack([-margin, margin], axis=1),
+            *_alignment(one, other),
+        )
+
+    def only(self, chosen: Flags) -> _Pairs:
+        """The chosen ones of these pairs."""
+        if chosen.all():
+            return self
+        return _Pairs(
+            self.numbers[chosen],
+            self.ours[chosen],
+            self.theirs[chosen],
+            self.surroundings[chosen],
+            self.scale[chosen],
+            self.shift[chosen],
+        )
+
+    def parts(self, step: _Step) -> tuple[Numbers, Numbers]:
+        """The parts of our and of their pictures that the step compares."""
+        start, end = -self.shift / self.scale, (1 - self.shift) / self.scale
+        start, end = np.maximum(start, 0.0), np.minimum(end, 1.0)
+        if step.is_local:
+            start = np.maximum(start, self.surroundings[:, 0])
+            end = np.minimum(end, self.surroundings[:, 1])
+        ours = np.stack([start, end], axis=1)
+        return ours, ours * self.scale[:, np.newaxis] + self.shift[:, np.newaxis]
 
 
-def _sampled(
-    ours: Luma, theirs: Luma, alignment: Alignment, box: Box, most_pixels: int
-) -> tuple[Luma, Luma] | None:
-    """This part of our picture and the same part of theirs, with as many pixels as the one with
-    fewer pixels has; ``None`` if the part is too small."""
-    target = alignment.applied(box)
-    across = min(box.right - box.left, target.right - target.left) * _SIDE
-    down = min(box.bottom - box.top, target.bottom - target.top) * _SIDE
-    if min(across, down) < _MIN_PIXELS:
-        return None
-    size = min(most_pixels, round(down)), min(most_pixels, round(across))
-    return _part(ours, box, size), _part(theirs, target, size)
+def align(suggestions: Sequence[Suggestion]) -> list[Alignment | None]:
+    """For each suggestion: how the pictures fit together; ``None`` if they do not."""
+    found: list[Alignment | None] = [None] * len(suggestions)
+    for first in range(0, len(suggestions), _AT_ONCE):
+        pairs = _Pairs.of(suggestions[first : first + _AT_ONCE])
+        for step in _STEPS:
+            pairs = _refined(pairs, step)
+        pairs = pairs.only(_are_possible(pairs))
+        for number, scale, shift in zip(pairs.numbers, pairs.scale, pairs.shift, strict=True):
+            (scale_x, scale_y), (shift_x, shift_y) = scale.tolist(), shift.tolist()
+            found[first + number] = Alignment(scale_x, shift_x, scale_y, shift_y)
+    return found
 
 
-def _part(picture: Luma, box: Box, size: tuple[int, int]) -> Luma:
-    """This part of a picture in this number of lines and columns."""
-    lines = _sampling(box.top, box.bottom, size[0], picture.shape[0])
-    columns = _sampling(box.left, box.right, size[1], picture.shape[1])
-    part: Luma = np.einsum("il,jl->ij", np.einsum("ik,kl->il", lines, picture), columns)
-    return part
+def _refined(pairs: _Pairs, step: _Step) -> _Pairs:
+    """The pairs that still fit together, after this step."""
+    pairs = pairs.only(_are_possible(pairs))
+    pairs = pairs.only(_are_large(*pairs.parts(step)))
+    if not len(pairs.numbers):
+        return pairs
+    size = step.pixels, step.pixels
+    ours, theirs = map(partial(sampled, size=size), (pairs.ours, pairs.theirs), pairs.parts(step))
+    are_alike = correlations(_flat(ours), _flat(theirs)) >= step.least
+    pairs, ours, theirs = pairs.only(are_alike), ours[are_alike], theirs[are_alike]
+    if not len(pairs.numbers):
+        return pairs
+    growth, move, are_solved = _changes(ours, theirs, is_uniform=step.is_uniform)
+    ours, theirs = pairs.parts(step)
+    change = np.stack([move - growth / 2, move + growth / 2], axis=1)
+    moved = theirs + change * (theirs[:, 1:] - theirs[:, :1])
+    scale, shift = _alignment(ours, moved)
+    return replace(pairs, scale=scale, shift=shift).only(are_solved)
 
 
-def _resized(picture: Luma, size: tuple[int, int]) -> Luma:
-    return _part(picture, Box(0.0, 0.0, 1.0, 1.0), size)
+def _alignment(one: Numbers, other: Numbers) -> tuple[Numbers, Numbers]:
+    """The scale and the shift by which the parts of some pictures are the parts of others."""
+    scale: Numbers = (other[:, 1] - other[:, 0]) / (one[:, 1] - one[:, 0])
+    return scale, other[:, 0] - one[:, 0] * scale
 
 
-def _sampling(start: float, end: float, count: int, pixels: int) -> Luma:
-    """The matrix that converts the pixels of one axis to ``count`` means of equal parts between
-    ``start`` and ``end``."""
-    middles = (start + (end - start) * (np.arange(count) + 0.5) / count) * pixels - 0.5
-    middles = np.clip(middles, 0, pixels - 1)
-    width = max(1.0, (end - start) * pixels / count)
-    weights = np.maximum(0, 1 - np.abs(middles[:, np.newaxis] - np.arange(pixels)) / width)
-    matrix: Luma = weights / weights.sum(axis=1, keepdims=True)
-    return matrix
+def _are_possible(pairs: _Pairs) -> Flags:
+    """Whether the scales are in the supported range."""
+    x_and_y: Flags = (pairs.scale > _MIN_SCALE) & (pairs.scale < _MAX_SCALE)
+    return x_and_y[:, 0] & x_and_y[:, 1]
 
 
-def _correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    ours, theirs = one - one.mean(), other - other.mean()
-    length = float(np.sqrt((ours * ours).sum() * (theirs * theirs).sum()))
-    return float((ours * theirs).sum()) / length if length else 0.0
+def _are_large(ours: Numbers, theirs: Numbers) -> Flags:
+    """Whether the parts are large enough in both pictures."""
+    sides = np.minimum(ours[:, 1] - ours[:, 0], theirs[:, 1] - theirs[:, 0]) * pdq.SIDE
+    x_and_y: Flags = sides >= MIN_PIXELS
+    return x_and_y[:, 0] & x_and_y[:, 1]
 
 
-def _refined(
-    ours: Luma, theirs: Luma, alignment: Alignment, box: Box, *, is_uniform: bool
-) -> Alignment | None:
-    """The alignment after one step of least squares with weights; ``None`` if it has no solution.
+def _flat(pictures: Numbers) -> Numbers:
+    """A row for each picture."""
+    return pictures.reshape(len(pictures), -1)
 
-    The unknowns are the changes of scale and place, and the brightness and contrast.
+
+def sampled(pictures: Numbers, parts: Numbers, size: tuple[int, int]) -> Numbers:
+    """For each picture, this part of it in this number of lines and columns."""
+    lines = _sampling(parts[:, :, 1], size[0], pictures.shape[1])
+    columns = _sampling(parts[:, :, 0], size[1], pictures.shape[2])
+    # The operator ``@`` would use BLAS: see ``pdq.waves_of``.
+    found: Numbers = np.einsum("nil,njl->nij", np.einsum("nik,nkl->nil", lines, pictures), columns)
+    return found
+
+
+def _sampling(parts: Numbers, count: int, pixels: int) -> Numbers:
+    """For each part of an axis, a row with its start and its end: the matrix that converts the
+    pixels of the axis to ``count`` means of equal parts of it."""
+    start, end = parts[:, :1] * pixels, parts[:, 1:] * pixels
+    middles = start + (end - start) * ((np.arange(count, dtype=parts.dtype) + 0.5) / count) - 0.5
+    middles = np.minimum(np.maximum(middles, 0), pixels - 1)
+    width = np.maximum(1.0, (end - start) / count)
+    distances = np.abs(middles[:, :, np.newaxis] - np.arange(pixels, dtype=parts.dtype))
+    weights = np.maximum(0, 1 - distances / width[:, :, np.newaxis])
+    matrices: Numbers = weights / weights.sum(axis=2, keepdims=True)
+    return matrices
+
+
+def correlations(ours: Numbers, theirs: Numbers) -> Numbers:
+    """The correlation of each row of one table with that of the other one; 0 if all values of one
+    are equal."""
+    ours = ours - ours.mean(axis=1, keepdims=True)
+    theirs = theirs - theirs.mean(axis=1, keepdims=True)
+    lengths = np.sqrt((ours * ours).sum(axis=1) * (theirs * theirs).sum(axis=1))
+    products = (ours * theirs).sum(axis=1)
+    found: Numbers = np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
+    return found
+
+
+def _changes(ours: Numbers, theirs: Numbers, *, is_uniform: bool) -> tuple[Numbers, Numbers, Flags]:
+    """The growth and the move of each of our pictures by which it fits better to theirs, by one
+    step of least squares with weights; and whether there is such a step.
+
+    The unknowns are growth and move along both axes, and the brightness and contrast.
     """
-    lines, columns = ours.shape
-    across = (np.arange(columns) + 0.5) / columns - 0.5
-    down = (np.arange(lines) + 0.5) / lines - 0.5
-    slope_y, slope_x = _slopes(theirs)
+    pairs, lines, columns = ours.shape
+    across = (np.arange(columns, dtype=np.float32) + 0.5) / columns - 0.5
+    down = (np.arange(lines, dtype=np.float32) + 0.5) / lines - 0.5
+    slope_y, slope_x = np.gradient(theirs, axis=(1, 2))
     slope_x, slope_y = slope_x * columns, slope_y * lines  # for each width and height of the part
     growth_x, growth_y = slope_x * across, slope_y * down[:, np.newaxis]
     growths = [growth_x + growth_y] if is_uniform else [growth_x, growth_y]
-    unknowns = np.stack([*growths, slope_x, slope_y, -ours, -np.ones_like(ours)])
-    equations = unknowns.reshape(len(unknowns), -1)
-    weighted = equations * _weights(ours, theirs).ravel()
-    matrix = np.einsum("ip,jp->ij", weighted, equations)
-    solution = _solution(matrix, -np.einsum("ip,p->i", weighted, theirs.ravel()))
-    if solution is None:
-        return None
-    change = np.clip(solution[:-2], -_MAX_STEP, _MAX_STEP).tolist()
-    grow_x, grow_y, move_x, move_y = change if len(change) == 4 else (change[0], *change)
-    target = alignment.applied(box)
-    width, height = target.right - target.left, target.bottom - target.top
-    moved = Box(
-        target.left + (move_x - grow_x / 2) * width,
-        target.top + (move_y - grow_y / 2) * height,
-        target.right + (move_x + grow_x / 2) * width,
-        target.bottom + (move_y + grow_y / 2) * height,
-    )
-    return Alignment.of(box, moved)
+    unknowns = np.stack([*growths, slope_x, slope_y, -ours, -np.ones_like(ours)], axis=1)
+    equations = unknowns.reshape(pairs, len(growths) + 4, -1)
+    weighted = equations * _weights(_flat(ours), _flat(theirs))[:, np.newaxis]
+    matrices = np.einsum("nip,njp->nij", weighted, equations)
+    solutions, are_solved = _solutions(matrices, -np.einsum("nip,np->ni", weighted, _flat(theirs)))
+    changes = np.minimum(np.maximum(solutions[:, :-2], -_MAX_STEP), _MAX_STEP)
+    return changes[:, :-2], changes[:, -2:], are_solved
 
 
-def _weights(ours: Luma, theirs: Luma) -> Luma:
+def _weights(ours: Numbers, theirs: Numbers) -> Numbers:
     """Weights from 0 to 1, which are small where the pictures differ more than in most places."""
-    deviation = ours - ours.mean()
-    variance = float((deviation * deviation).sum())
-    contrast = float((deviation * (theirs - theirs.mean())).sum()) / variance if variance else 0.0
-    differences = theirs - theirs.mean() - contrast * deviation
-    # Sorting takes less time than ``np.median``.
-    usual = max(4.0, 3 * float(np.sort(np.abs(differences), axis=None)[differences.size // 2]))
-    weights: Luma = 1 / (1 + (differences / usual) ** 2) ** 2
+    deviation = ours - ours.mean(axis=1, keepdims=True)
+    expected = theirs - theirs.mean(axis=1, keepdims=True)
+    variance = (deviation * deviation).sum(axis=1)
+    contrast = (deviation * expected).sum(axis=1)
+    contrast = np.divide(contrast, variance, out=np.zeros_like(contrast), where=variance > 0)
+    differences = np.abs(expected - contrast[:, np.newaxis] * deviation)
+    middle = differences.shape[1] // 2
+    usual = np.maximum(4.0, 3 * np.partition(differences, middle, axis=1)[:, middle])
+    weights: Numbers = 1 / (1 + (differences / usual[:, np.newaxis]) ** 2) ** 2
     return weights
 
 
-def _solution(matrix: Luma, values: Luma) -> Luma | None:
-    """The solution of linear equations with a symmetric matrix; ``None`` if there is none.
+def _solutions(matrices: Numbers, values: Numbers) -> tuple[Numbers, Flags]:
+    """The solutions of systems of linear equations with symmetric matrices, and whether there is
+    one.
 
     This does not use numpy's solver, because that keeps memory for each thread that uses it.
     """
-    count = len(values)
-    scale = np.sqrt(np.maximum(matrix.diagonal(), 1e-12))
-    table = np.column_stack([matrix / np.outer(scale, scale), values / scale])
-    table[np.diag_indices(count)] += 1e-4
+    count = values.shape[1]
+    scale = np.sqrt(np.maximum(matrices.diagonal(axis1=1, axis2=2), 1e-12))
+    scaled = matrices / (scale[:, :, np.newaxis] * scale[:, np.newaxis])
+    tables = np.concatenate([scaled, (values / scale)[:, :, np.newaxis]], axis=2)
+    tables[:, np.arange(count), np.arange(count)] += 1e-4
+    are_solved = np.ones(len(tables), np.bool_)
     for row in range(count):
-        if table[row, row] < 1e-9:
-            return None
-        table[row] /= table[row, row]
-        others = np.arange(count) != row
-        table[others] -= np.outer(table[others, row], table[row])
-    return table[:, -1] / scale
-
-
-def _agreeing(ours: Luma, theirs: Luma, alignment: Alignment) -> SharedPart | None:
-    """The rectangle of blocks whose details agree most; ``None`` if there is none."""
-    lines, columns = (
-        np.linspace(0, size, min(_BLOCKS, size // 2) + 1).round().astype(np.int64)
-        for size in ours.shape
-    )
-    one_y, one_x, other_y, other_x = _slopes(ours) + _slopes(theirs)
-    common = _sums(one_y * other_y + one_x * other_x, lines, columns)
-    one = _sums(one_y**2 + one_x**2, lines, columns)
-    other = _sums(other_y**2 + other_x**2, lines, columns)
-    if not one.sum() or not other.sum():
-        return None
-    contrast = float(np.sqrt(other.sum() / one.sum()))
-    # Details that are not common count against a block.
-    gain = 2 * common - (one * contrast + other / contrast) / 2
-    above, left, below, right = _best_rectangle(gain)
-    top, bottom, start, end = lines[above], lines[below], columns[left], columns[right]
-    shared = alignment.shared
-    height = (shared.bottom - shared.top) / ours.shape[0]
-    width = (shared.right - shared.left) / ours.shape[1]
-    box = Box(
-        shared.left + start * width,
-        shared.top + top * height,
-        shared.left + end * width,
-        shared.top + bottom * height,
-    )
-    return SharedPart(ours[top:bottom, start:end], theirs[top:bottom, start:end], box, alignment)
-
-
-def _slopes(plane: Luma) -> tuple[Luma, Luma]:
-    """The slopes along the columns and along the lines, for each pixel."""
-    down, across = (np.asarray(each, np.float64) for each in np.gradient(plane))
-    return down, across
-
-
-def _sums(plane: Luma, lines: NDArray[np.int64], columns: NDArray[np.int64]) -> Luma:
-    """The sum of each block between these lines and columns."""
-    sums: Luma = np.add.reduceat(np.add.reduceat(plane, lines[:-1], 0), columns[:-1], 1)
-    return sums
-
-
-def _best_rectangle(gain: Luma) -> tuple[int, int, int, int]:
-    """The rectangle with the largest sum: its first line and column, and those after its last."""
-    total = np.pad(gain.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
-    above, below = np.triu_indices(len(total), 1)
-    left, right = np.triu_indices(total.shape[1], 1)
-    strips = total[below] - total[above]
-    sums = strips[:, right] - strips[:, left]
-    tall, wide = np.unravel_index(int(sums.argmax()), sums.shape)
-    return int(above[tall]), int(left[wide]), int(below[tall]), int(right[wide])
+        are_solved &= tables[:, row, row] >= 1e-9
+        tables[:, row] /= np.where(are_solved, tables[:, row, row], 1)[:, np.newaxis]
+        factors = tables[:, :, row].copy()
+        factors[:, row] = 0
+        tables -= factors[:, :, np.newaxis] * tables[:, row, np.newaxis]
+    return tables[:, :, -1] / scale, are_solved

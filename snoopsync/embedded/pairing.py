@@ -6,6 +6,7 @@ scores both directions, and the nearer one counts.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -13,8 +14,7 @@ from numpy.typing import NDArray
 
 from snoopsync.decoding import pdq
 from snoopsync.decoding.features import CODE_BYTES, Features
-from snoopsync.embedded.parts import MAX_RANK_OF_PARTS, regions_of_features, score_parts
-from snoopsync.embedded.region_pairs import LocatedRegions
+from snoopsync.embedded.parts import MAX_RANK_OF_PARTS, PictureParts, score_parts
 from snoopsync.embedded.scoring import (
     MAX_RANK,
     MAX_RANK_OF_LOW_QUALITY,
@@ -54,9 +54,11 @@ class ComparablePicture:
         return QueryCodes(self.features, with_variants=not self.is_low_quality)
 
     @cached_property
-    def regions(self) -> LocatedRegions:
-        """The regions of the picture."""
-        return regions_of_features(self.features)
+    def parts(self) -> PictureParts | None:
+        """What the parts of the picture are compared by; ``None`` if it has no regions."""
+        if not self.features.regions or self.features.thumbnail is None:
+            return None
+        return PictureParts(self.features, self.features.thumbnail)
 
     @cached_property
     def stored_codes(self) -> NDArray[np.uint64]:
@@ -66,35 +68,56 @@ class ComparablePicture:
         return _words(b"".join(codes))
 
 
-def score_pair(asked: ComparablePicture, candidate: ComparablePicture) -> Score | None:
-    """How similar two different pictures are, in either order; ``None`` if they are not
-    similar. A part that both share counts if the pictures as a whole are less similar."""
-    found = _score_wholes(asked, candidate)
-    if found is not None and found.rank <= MAX_RANK_OF_PARTS:
-        return found
-    return _score_parts(asked, candidate) or found
+def score_pairs(
+    asked: ComparablePicture, candidates: Sequence[ComparablePicture]
+) -> list[Score | None]:
+    """How similar a picture is to each of some different ones; ``None`` if it is not. A part that
+    both share counts if the pictures as a whole are less similar. The order of the pictures of a
+    pair does not matter."""
+    wholes = [_score_wholes(asked, each) for each in candidates]
+    others = [number for number, found in enumerate(wholes) if not _is_near(found)]
+    parts = _score_parts(asked, [candidates[number] for number in others])
+    scores = wholes.copy()
+    for number, found in zip(others, parts, strict=True):
+        scores[number] = found or wholes[number]
+    return scores
 
 
-def score_sharing_pair(asked: ComparablePicture, candidate: ComparablePicture) -> Score | None:
-    """As ``score_pair``, for a candidate that was found by its regions only. This is faster for
+def score_sharing_pairs(
+    asked: ComparablePicture, candidates: Sequence[ComparablePicture]
+) -> list[Score | None]:
+    """As ``score_pairs``, for candidates that were found by their regions only. This is faster for
     pictures that are not similar: only if they share a part, they are compared as a whole."""
-    parts = _score_parts(asked, candidate)
-    if parts is None:
-        return None
-    found = _score_wholes(asked, candidate)
-    return found if found is not None and found.rank <= MAX_RANK_OF_PARTS else parts
+    scores = _score_parts(asked, candidates)
+    for number, found in enumerate(scores):
+        whole = _score_wholes(asked, candidates[number]) if found is not None else None
+        if _is_near(whole):
+            scores[number] = whole
+    return scores
 
 
-def _score_parts(asked: ComparablePicture, candidate: ComparablePicture) -> Score | None:
-    """The score of the part that two pictures share, in either order; ``None`` if they share
-    none."""
-    one, other = sorted((asked, candidate), key=lambda each: each.features.sha256)
-    if not (one.features.regions and other.features.regions):
-        return None
-    ours, theirs = one.features.thumbnail, other.features.thumbnail
-    if ours is None or theirs is None:
-        return None
-    return score_parts(ours, theirs, one.regions, other.regions)
+def _is_near(found: Score | None) -> bool:
+    """Whether the pictures as a whole are more similar than any part can be."""
+    return found is not None and found.rank <= MAX_RANK_OF_PARTS
+
+
+def _score_parts(
+    asked: ComparablePicture, candidates: Sequence[ComparablePicture]
+) -> list[Score | None]:
+    """The scores of the parts that a picture shares with each of the others, in either order;
+    ``None`` if they share none."""
+    scores: list[Score | None] = [None] * len(candidates)
+    pairs: list[tuple[PictureParts, PictureParts]] = []
+    numbers = []
+    for number, candidate in enumerate(candidates):
+        if asked.parts is None or candidate.parts is None:
+            continue
+        is_first = asked.features.sha256 < candidate.features.sha256
+        pairs.append((asked.parts, candidate.parts) if is_first else (candidate.parts, asked.parts))
+        numbers.append(number)
+    for number, found in zip(numbers, score_parts(pairs), strict=True):
+        scores[number] = found
+    return scores
 
 
 def _score_wholes(asked: ComparablePicture, candidate: ComparablePicture) -> Score | None:

@@ -7,11 +7,16 @@ count, because drawings and screenshots of one program have equal parts.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cached_property
+from typing import NamedTuple
+
 import numpy as np
 
 from snoopsync.decoding.features import Features, Thumbnail
 from snoopsync.decoding.regions import from_bytes
-from snoopsync.embedded.alignment import Box, Luma, SharedPart
+from snoopsync.embedded.agreement import SharedPart, shared_part
+from snoopsync.embedded.alignment import Alignment, Box, Luma, Suggestion, align
 from snoopsync.embedded.kinds import (
     FORM_KINDS,
     MatchKind,
@@ -20,13 +25,7 @@ from snoopsync.embedded.kinds import (
     is_photographic,
     luma_of,
 )
-from snoopsync.embedded.region_pairs import (
-    LocatedRegions,
-    located,
-    luma_in_form,
-    region_matches,
-    shared_parts,
-)
+from snoopsync.embedded.region_pairs import located, luma_in_form, suggestions
 from snoopsync.embedded.scoring import Score
 
 #: The rank of a match is the distance of the parts' codes in bits, within these limits. A part says
@@ -55,29 +54,64 @@ _WHOLE_OF_BOTH = 0.93
 _BLURRED = 0.55
 
 
-def regions_of_features(features: Features) -> LocatedRegions:
-    """The regions of a picture."""
-    return located(from_bytes(features.regions), features.width, features.height)
+class PictureParts:
+    """What the parts of a picture are compared by."""
+
+    def __init__(self, features: Features, thumbnail: Thumbnail) -> None:
+        self.regions = located(from_bytes(features.regions), features.width, features.height)
+        self._thumbnail = thumbnail
+
+    @cached_property
+    def luma(self) -> Luma:
+        """The shades of grey."""
+        return luma_of(self._thumbnail)
+
+    @cached_property
+    def is_photographic(self) -> bool:
+        """Whether this is a photograph, whose parts are evidence."""
+        return is_photographic(self._thumbnail)
 
 
-def score_parts(
-    ours: Thumbnail, theirs: Thumbnail, our_regions: LocatedRegions, their_regions: LocatedRegions
+class _Trial(NamedTuple):
+    """Parts of the pair with this number that may show the same. ``ours``: our picture in its
+    form."""
+
+    pair: int
+    form: int
+    ours: Luma
+
+
+def score_parts(pairs: Sequence[tuple[PictureParts, PictureParts]]) -> list[Score | None]:
+    """For each pair of pictures: how similar the parts are that both share; ``None`` if they share
+    none. The pictures of a pair must be in an order that does not depend on which one is searched
+    for."""
+    trials: list[_Trial] = []
+    suggested: list[Suggestion] = []
+    for number, (ours, theirs) in enumerate(pairs):
+        if not (ours.is_photographic or theirs.is_photographic):
+            continue
+        for each in suggestions(ours.regions, theirs.regions):
+            trials.append(_Trial(number, each.form, luma_in_form(ours.luma, each.form)))
+            suggested.append(Suggestion(trials[-1].ours, theirs.luma, each.ours, each.theirs))
+    scores: list[Score | None] = [None] * len(pairs)
+    for trial, alignment in zip(trials, align(suggested), strict=True):
+        if alignment is not None and scores[trial.pair] is None:
+            scores[trial.pair] = _score(trial, alignment, *pairs[trial.pair])
+    return scores
+
+
+def _score(
+    trial: _Trial, alignment: Alignment, ours: PictureParts, theirs: PictureParts
 ) -> Score | None:
-    """How similar the parts are that two pictures share; ``None`` if they share none. The pictures
-    must be in an order that does not depend on which one is searched for."""
-    if not (is_photographic(ours) or is_photographic(theirs)):
+    """The score of what two aligned pictures show; ``None`` if that is no evidence."""
+    part = shared_part(trial.ours, theirs.luma, alignment)
+    if part is None or not _is_evidence(part):
         return None
-    matches = region_matches(our_regions, their_regions)
-    if not len(matches.bits):
+    smaller = ours if part.share_of_ours > part.share_of_theirs else theirs
+    if not smaller.is_photographic:
         return None
-    for form, part in shared_parts(luma_of(ours), luma_of(theirs), matches):
-        smaller = ours if part.share_of_ours > part.share_of_theirs else theirs
-        if _is_evidence(part) and is_photographic(smaller):
-            rank = max(MIN_RANK_OF_PARTS, part.bits)
-            return Score(
-                rank, _kind(luma_in_form(luma_of(ours), form), luma_of(theirs), form, part)
-            )
-    return None
+    rank = max(MIN_RANK_OF_PARTS, part.bits)
+    return Score(rank, _kind(trial.ours, theirs.luma, trial.form, part))
 
 
 def _is_evidence(part: SharedPart) -> bool:

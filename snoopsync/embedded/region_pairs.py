@@ -7,7 +7,6 @@ evidence are tried: the thumbnails are aligned, and what both show is compared.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from snoopsync.decoding.pdq import FORMS
 from snoopsync.decoding.regions import UNIT, Regions, codes_of_forms
-from snoopsync.embedded.alignment import Box, Luma, SharedPart, shared_part
+from snoopsync.embedded.alignment import Box, Luma
 
 #: The most bits in which the codes of two regions differ if they may show the same.
 MAX_BITS = 10
@@ -136,20 +135,28 @@ def _are_distinct(matches: RegionMatches, one: int, other: int) -> bool:
     )
 
 
-def shared_parts(
-    ours: Luma, theirs: Luma, matches: RegionMatches
-) -> Iterator[tuple[int, SharedPart]]:
-    """The parts that two pictures may share by these pairs of regions, in the order of their
-    evidence, each with the number of our picture's form."""
+class SuggestedParts(NamedTuple):
+    """A part of our picture in the form with this number, and the part of their picture that may
+    show the same."""
+
+    form: int
+    ours: Box
+    theirs: Box
+
+
+def suggestions(ours: LocatedRegions, theirs: LocatedRegions) -> list[SuggestedParts]:
+    """The parts of two pictures that may show the same, those with the most evidence first."""
+    matches = region_matches(ours, theirs)
     found = evidence(matches)
     best = np.argsort(-found, kind="stable")[:_MOST_TRIED]
-    for at in best[found[best] >= MIN_EVIDENCE].tolist():
-        form = int(matches.forms[at])
-        part = shared_part(
-            luma_in_form(ours, form), theirs, Box(*matches.ours[at]), Box(*matches.theirs[at])
+    return [
+        SuggestedParts(
+            int(matches.forms[at]),
+            Box(*matches.ours[at].tolist()),
+            Box(*matches.theirs[at].tolist()),
         )
-        if part is not None:
-            yield form, part
+        for at in best[found[best] >= MIN_EVIDENCE].tolist()
+    ]
 
 
 def luma_in_form(luma: Luma, form: int) -> Luma:

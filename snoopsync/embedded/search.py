@@ -24,7 +24,7 @@ from snoopsync.decoding.features import FEED_VERSION, Features
 from snoopsync.embedded.blocks import Block
 from snoopsync.embedded.index import Keys
 from snoopsync.embedded.kinds import MatchKind
-from snoopsync.embedded.pairing import ComparablePicture, score_pair, score_sharing_pair
+from snoopsync.embedded.pairing import ComparablePicture, score_pairs, score_sharing_pairs
 from snoopsync.embedded.scoring import Score
 from snoopsync.embedded.version_index import VersionIndex
 from snoopsync.storage.images import (
@@ -45,6 +45,9 @@ _MOST_EXAMINED = 1_000
 #: How many stored pictures stay in memory for comparison, since searches for copies find the same
 #: pictures again. Each takes up to 350 KiB, most of it for its variants.
 _MAX_RECENT = 48
+
+#: How many images are compared with a picture together. This limits the memory of a search.
+_SCORED_AT_ONCE = 24
 
 
 class _Way(Enum):
@@ -248,19 +251,23 @@ class SimilaritySearch:
         """The similar ones of these images, which were found in this way, the most similar
         first."""
         found = []
-        for candidate in candidates:
-            score: Score | None
-            if way is _Way.SAME:
-                is_identical = candidate.features.sha256 == asked.features.sha256
-                kind = MatchKind.IDENTICAL if is_identical else MatchKind.REENCODED
-                score = Score(0, kind)
-            elif way is _Way.SHARING:
-                score = score_sharing_pair(asked, self._comparable(candidate))
-            else:
-                score = score_pair(asked, self._comparable(candidate))
-            if score is not None:
-                found.append(SimilarImage(candidate.stored, candidate.features, score))
+        for first in range(0, len(candidates), _SCORED_AT_ONCE):
+            chosen = candidates[first : first + _SCORED_AT_ONCE]
+            for candidate, score in zip(chosen, self._scores(asked, chosen, way), strict=True):
+                if score is not None:
+                    found.append(SimilarImage(candidate.stored, candidate.features, score))
         return sorted(found, key=_order)
+
+    def _scores(
+        self, asked: ComparablePicture, candidates: Sequence[DescribedImage], way: _Way
+    ) -> list[Score | None]:
+        """How similar each of these images is that was found in this way; ``None`` if it is not."""
+        if way is _Way.SAME:
+            return [_score_of_same(asked.features, each.features) for each in candidates]
+        pictures = [self._comparable(each) for each in candidates]
+        if way is _Way.SHARING:
+            return score_sharing_pairs(asked, pictures)
+        return score_pairs(asked, pictures)
 
     def forget(self, mark: int) -> None:
         """Remove the codes with this mark, whose image was removed or has another mark now."""
@@ -309,9 +316,10 @@ class SimilaritySearch:
 
     def _sharing_marks(self, asked: ComparablePicture, version: int) -> Keys:
         """The marks of the images that may share a part with this picture, the likeliest first."""
-        codes = asked.regions.codes
+        if asked.parts is None:
+            return np.empty(0, np.int64)
         with self._lock:
-            return self._followed(version).sharing(codes) if len(codes) else np.empty(0, np.int64)
+            return self._followed(version).sharing(asked.parts.regions.codes)
 
     def load(self) -> None:
         """Read the codes of this version, so that the first search does not have to."""
@@ -345,6 +353,12 @@ def _of_owner(
         examined += len(images)
         if examined >= _MOST_EXAMINED:
             return
+
+
+def _score_of_same(asked: Features, candidate: Features) -> Score:
+    """The score of an image with the same bytes or the same pixels."""
+    is_identical = candidate.sha256 == asked.sha256
+    return Score(0, MatchKind.IDENTICAL if is_identical else MatchKind.REENCODED)
 
 
 def _order(similar: SimilarImage) -> tuple[int, str]:

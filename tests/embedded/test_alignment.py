@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from snoopsync.embedded.alignment import Alignment, Box, Luma, SharedPart, shared_part
+from snoopsync.embedded.agreement import SharedPart, shared_part
+from snoopsync.embedded.alignment import Alignment, Box, Luma, Suggestion, align
 from tests.support.pictures import photo
 
 SIZE = (480, 480)
@@ -22,15 +23,21 @@ def crop(picture: Image.Image, box: Box) -> Image.Image:
     return picture.crop((left, top, right, bottom))
 
 
+def found_part(one: Luma, other: Luma, ours: Box, theirs: Box) -> SharedPart | None:
+    [alignment] = align([Suggestion(one, other, ours, theirs)])
+    return alignment and shared_part(one, other, alignment)
+
+
 def aligned(one: Image.Image, other: Image.Image, ours: Box, theirs: Box) -> SharedPart:
-    part = shared_part(luma(one), luma(other), ours, theirs)
+    part = found_part(luma(one), luma(other), ours, theirs)
     assert part is not None
     return part
 
 
 def test_an_inexact_suggestion_leads_to_the_exact_crop() -> None:
     whole, box = photo(3, SIZE), Box(0.1, 0.2, 0.8, 0.95)
-    region, seen = Box(0.3, 0.4, 0.6, 0.7), Alignment.of(box, Box(0, 0, 1, 1))
+    region = Box(0.3, 0.4, 0.6, 0.7)
+    seen = Alignment(1 / 0.7, -0.1 / 0.7, 1 / 0.75, -0.2 / 0.75)
     moved = seen.applied(Box(0.32, 0.41, 0.63, 0.72))
     part = aligned(whole, crop(whole, box), region, moved)
     assert part.box == pytest.approx(box, abs=0.02)
@@ -60,18 +67,36 @@ def test_what_only_one_picture_shows_is_left_out() -> None:
 def test_pictures_that_do_not_fit_are_not_alike() -> None:
     box = Box(0.2, 0.2, 0.7, 0.7)
     for seed in range(10, 20):
-        part = shared_part(luma(photo(3, SIZE)), luma(photo(seed, SIZE)), box, box)
+        part = found_part(luma(photo(3, SIZE)), luma(photo(seed, SIZE)), box, box)
         assert part is None or part.bits > 50 or max(part.share_of_ours, part.share_of_theirs) < 0.3
 
 
 def test_a_uniform_picture_fits_nothing() -> None:
     box = Box(0.2, 0.2, 0.7, 0.7)
-    assert shared_part(np.full((64, 64), 9.0), luma(photo(1, SIZE)), box, box) is None
+    assert found_part(np.full((64, 64), 9.0), luma(photo(1, SIZE)), box, box) is None
+
+
+def test_pairs_that_are_aligned_together_do_not_change_each_other() -> None:
+    box = Box(0.3, 0.4, 0.6, 0.7)
+    lumas = [luma(photo(seed, SIZE)) for seed in range(3)]
+    lumas.append(luma(photo(0, SIZE).point(lambda level: level * 0.6 + 20)))
+    suggested = [Suggestion(one, other, box, box) for one in lumas for other in lumas] * 3
+    together = align(suggested)
+    assert together == [align([each])[0] for each in suggested]
+    assert together[3] is not None
+    assert None in together
+
+
+def test_a_scale_beyond_the_limits_is_not_tried() -> None:
+    picture = luma(photo(3, SIZE))
+    assert align([Suggestion(picture, picture, Box(0, 0, 0.05, 1), Box(0, 0, 1, 1))]) == [None]
+
+
+def test_nothing_is_aligned_with_nothing() -> None:
+    assert align([]) == []
 
 
 def test_an_alignment_knows_the_part_that_both_pictures_show() -> None:
-    alignment = Alignment.of(Box(0.5, 0.5, 1, 1), Box(0, 0, 1, 1))
+    alignment = Alignment(2.0, -1.0, 2.0, -1.0)
     assert alignment.shared == Box(0.5, 0.5, 1, 1)
     assert alignment.applied(Box(0.5, 0.5, 0.75, 1)) == Box(0, 0, 0.5, 1)
-    assert alignment.is_possible
-    assert not Alignment.of(Box(0, 0, 0.05, 1), Box(0, 0, 1, 1)).is_possible

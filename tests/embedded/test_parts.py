@@ -12,8 +12,9 @@ from PIL import Image, ImageDraw, ImageOps
 
 from snoopsync.decoding.decode import features_of
 from snoopsync.embedded.kinds import MatchKind
-from snoopsync.embedded.pairing import ComparablePicture, score_pair, score_sharing_pair
+from snoopsync.embedded.pairing import ComparablePicture, score_pairs, score_sharing_pairs
 from snoopsync.embedded.parts import MAX_RANK_OF_PARTS, MIN_RANK_OF_PARTS
+from snoopsync.embedded.scoring import Score
 from tests.support import hard_alterations as hard
 from tests.support.alterations import Change, alterations
 from tests.support.pictures import encode, photo
@@ -37,6 +38,16 @@ def original(seed: int) -> ComparablePicture:
 def described(picture: Image.Image) -> ComparablePicture:
     data = encode(picture, quality=90)
     return ComparablePicture(features_of(io.BytesIO(data), hashlib.sha256(data).digest()))
+
+
+def score_pair(asked: ComparablePicture, candidate: ComparablePicture) -> Score | None:
+    [score] = score_pairs(asked, [candidate])
+    return score
+
+
+def score_sharing_pair(asked: ComparablePicture, candidate: ComparablePicture) -> Score | None:
+    [score] = score_sharing_pairs(asked, [candidate])
+    return score
 
 
 @pytest.mark.parametrize(("change", "kinds"), CHANGES.values(), ids=list(CHANGES))
@@ -101,6 +112,15 @@ def test_drawings_of_one_kind_share_no_part() -> None:
     for one in range(5):
         for other in range(one):
             assert score_sharing_pair(pictures[one], pictures[other]) is None
+
+
+def test_many_pictures_give_the_scores_of_each_alone() -> None:
+    asked = described(hard.cropped_area(photo(3, SIZE), random.Random(1), 0.5))
+    candidates = [original(seed) for seed in (9, 3, 1, 3, 8)] * 9
+    for scored in (score_pairs, score_sharing_pairs):
+        alone = [scored(asked, [each])[0] for each in candidates]
+        assert scored(asked, candidates) == alone
+        assert [each is not None for each in alone] == [False, True, False, True, False] * 9
 
 
 def test_pictures_without_regions_share_no_part() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import sys
 import threading
 import time
@@ -214,24 +215,30 @@ def test_a_problem_in_one_folder_affects_no_other(
     assert not other.saw(lambda hints: hints.everything)
 
 
-def descriptors() -> int:
-    """How many inotify and event descriptors this process has open."""
-    links = []
-    for descriptor in Path("/proc/self/fd").iterdir():
+def open_watches() -> set[str]:
+    """The inotify and event descriptors that this process has open, by what the kernel says about
+    them."""
+    found = set()
+    for descriptor in Path("/proc/self/fdinfo").iterdir():
         with contextlib.suppress(FileNotFoundError):  # the one that lists them
-            links.append(descriptor.readlink().name)
-    return sum("inotify" in link or "eventfd" in link for link in links)
+            for line in descriptor.read_text().splitlines():
+                if line.startswith("eventfd-id:"):
+                    found.add(line)
+                elif line.startswith("inotify "):
+                    found.add(re.sub(r"wd:\S+ ", "", line))
+    return found
 
 
 def test_stopping_does_not_wait_for_a_stuck_reader_and_leaves_nothing_open(
     alarm: Alarm, root: Path
 ) -> None:
-    before = descriptors()
+    before = open_watches()
     threads = set(threading.enumerate())
     watcher = Watcher(alarm)
     watch = watcher.watch("photos", os.fsencode(root))
     watch.cover(b"")
-    assert descriptors() >= before + 2
+    opened = open_watches() - before
+    assert {each.split()[0] for each in opened} == {"inotify", "eventfd-id:"}
     alarm.open.clear()
     (root / "a.jpg").write_bytes(b"x")
     assert alarm.held.wait(DEADLINE_SECONDS)
@@ -241,7 +248,7 @@ def test_stopping_does_not_wait_for_a_stuck_reader_and_leaves_nothing_open(
     assert not watch.alive
     alarm.open.set()
     alarm.until(lambda: set(threading.enumerate()) <= threads)
-    assert descriptors() <= before
+    assert not opened & open_watches()
 
 
 def test_unwatching_ends_the_threads(watcher: Watcher, root: Path) -> None:

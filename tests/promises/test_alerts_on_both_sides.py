@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from tests.support.hosted import Hosted, hosted
 from tests.support.pictures import encode, photo
@@ -122,15 +123,18 @@ def test_copies_that_arrive_together_give_one_alert(machines: tuple[Machine, Mac
 def test_a_picture_that_is_like_two_unlike_images_of_ours_is_alerted_once(
     machines: tuple[Machine, Machine],
 ) -> None:
-    whole = photo(1, (320, 240))
+    left, right = photo(1), photo(2)
     first, second = machines
-    first.write("left.jpg", encode(whole.crop((0, 0, 295, 240))))
-    first.write("right.jpg", encode(whole.crop((25, 0, 320, 240))))
+    first.write("left.jpg", encode(left))
+    first.write("right.jpg", encode(right))
     assert first.resync() == []
-    second.write("whole.jpg", encode(whole))
+    collage = Image.new("RGB", (640, 240))
+    collage.paste(left, (0, 0))
+    collage.paste(right, (320, 0))
+    second.write("collage.jpg", encode(collage))
     second.resync()
     [alert] = first.alerts()
-    assert (alert["match_id"], alert["others"]) == (second.id_of("whole.jpg"), 1)
+    assert (alert["match_id"], alert["others"]) == (second.id_of("collage.jpg"), 1)
     assert first.resync() == []
     [group] = first.home.json("duplicates", "--json")
     assert len(group["images"]) == 3

@@ -64,8 +64,12 @@ def part_between_bars(grey: NDArray[np.uint8]) -> Box | None:
 def _bar_lines(grey: NDArray[np.uint8]) -> int:
     """How many lines at the start are a bar."""
     shade = np.int16(np.median(grey[0]))
-    is_bar = (np.abs(grey - shade) <= _BAR_TOLERANCE).mean(axis=1) >= _BAR_SHARE
-    return len(grey) if is_bar.all() else int(is_bar.argmin())
+    # Most pictures have no bar, which the first few lines show.
+    for lines in (grey[:_FEW_LINES], grey):
+        is_bar = (np.abs(lines - shade) <= _BAR_TOLERANCE).mean(axis=1) >= _BAR_SHARE
+        if not is_bar.all():
+            return int(is_bar.argmin())
+    return len(grey)
 
 
 def _content_lines(grey: NDArray[np.uint8]) -> tuple[int, int]:

@@ -20,7 +20,8 @@ Modules, in reading order:
 ``variants``       a picture cropped, framed or rotated a little
 ``parts``          the rank and the kind of a pair of pictures that share a part
 ``region_pairs``   pairs of regions, and what they suggest about two pictures
-``alignment``      aligns two thumbnails by the part that both show
+``alignment``      aligns thumbnails by the part that both show
+``agreement``      the part that two aligned thumbnails show, and how alike it is
 ``version_index``  the codes and regions that one version computed, in memory
 ``index``          codes in memory: add, remove, search
 ``hamming``        exact search for near codes, by counting differing bits

@@ -132,13 +132,14 @@ class RegionIndex:
         """The sorted codes near to some of the queries, from ``first`` on: the numbers of the
         queries, the rows of the images, and the differing bits."""
         keys = _keys_of(queries[first : first + _AT_ONCE])[:, np.newaxis] ^ _inversions()
-        starts = self._starts[keys].astype(np.int64)
-        counts = (self._starts[keys + 1] - starts).ravel()
-        ends = counts.cumsum()
+        starts = self._starts[keys].ravel()
+        counts = self._starts[keys + 1].ravel() - starts
+        used = np.flatnonzero(counts)
+        starts, counts = starts[used], counts[used]
+        ends = counts.cumsum(dtype=np.int64)
         # The places of all codes with these keys, one after another.
-        places = np.arange(ends[-1]) + np.repeat(starts.ravel() - ends + counts, counts)
-        per_query = counts.reshape(keys.shape).sum(axis=1)
-        numbers = np.repeat(first + np.arange(len(keys)), per_query)
+        places = np.arange(counts.sum(dtype=np.int64)) + np.repeat(starts - ends + counts, counts)
+        numbers = np.repeat(first + used // keys.shape[1], counts)
         bits = np.bitwise_count(self._codes[places] ^ queries[numbers])
         near = np.flatnonzero(bits <= MAX_BITS)
         return numbers[near], self._rows[places[near]], bits[near]

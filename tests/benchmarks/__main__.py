@@ -56,7 +56,7 @@ def main() -> None:
         "latency": latency.measure,
         "adding": partial(adding.measure, rounds=given.rounds),
         "arriving": partial(arriving.measure, pictures=given.pictures, rounds=given.rounds),
-        "importing": partial(importing.measure, rounds=given.rounds),
+        "importing": partial(importing.measure, rounds=given.rounds, photos=given.photos),
         "large": partial(large.measure, pictures=given.pictures),
         "recall": partial(
             recall.measure, photos=given.photos, alone=given.alone, others=given.others

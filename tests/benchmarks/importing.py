@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 import statistics
 import subprocess
@@ -18,12 +19,13 @@ from typing import NamedTuple
 import pillow_heif
 import psutil
 import rawpy
-from PIL import Image
+from PIL import Image, ImageOps
 
 from snoopsync.runtime.workers import CORES
 from tests.benchmarks.findimagedupes import Fingerprints
 from tests.benchmarks.installation import ENVIRONMENT, Installation
 from tests.benchmarks.measuring import table
+from tests.support.photographs import Photograph, load, of_folder
 from tests.support.pictures import encode, photo
 from tests.support.raw_pictures import dng
 
@@ -59,25 +61,33 @@ _KINDS = (
 
 
 class _Run(NamedTuple):
-    """What a command took: seconds, and seconds of all processors."""
+    """What a command took: seconds, those until all was mirrored (without the start of the
+    interpreter), and seconds of all processors."""
 
     seconds: float
+    mirrored_seconds: float
     processor_seconds: float
 
 
-def measure(root: Path, *, rounds: int) -> None:
+def measure(root: Path, *, rounds: int, photos: Path | None = None) -> None:
     """Print how many pictures a second are imported by ``snoopsync resync`` into an empty embedded
     collection, and by others; and how busy the processors are. The start of snoopsync, which is
-    that of a resync of a single picture, is listed separately. The first round is not counted."""
+    that of a resync of a single picture, is listed separately. The first round is not counted.
+
+    Without ``photos``, a folder of photographs, the pictures are generated. Those are more like
+    each other than photographs are, and their searches take longer.
+    """
     pillow_heif.register_heif_opener()
     others: dict[str, Callable[[Path], object]] = {"decode": _decode_all}
     if Fingerprints.installed():
         others["findimagedupes"] = _findimagedupes
     if find_spec("imagehash"):
         others["imagehash"] = _hash_all
-    head = ("", "start s", "a second", "cores busy %", "decode", "ratio", *list(others)[1:])
+    names = ("pictures", "start s", "mirrored", "and searched for", "cores busy %")
+    head = ("", *names, "decode", "ratio", *list(others)[1:])
+    photographs = of_folder(photos) if photos else None
     for kind in _KINDS:
-        folder, single = _files(root / "importing", kind)
+        folder, single = _files(root / "importing", kind, photographs)
         starts, imports = [], []
         taken: dict[str, list[float]] = {name: [] for name in others}
         for _ in range(rounds + 1):
@@ -87,27 +97,30 @@ def measure(root: Path, *, rounds: int) -> None:
                 begun = time.perf_counter()
                 work(folder)
                 taken[name].append(time.perf_counter() - begun)
-        row = _row(kind, starts[1:], imports[1:], {name: each[1:] for name, each in taken.items()})
+        counted = {name: each[1:] for name, each in taken.items()}
+        row = _row(kind.name, len(list(folder.iterdir())), starts[1:], imports[1:], counted)
         table(f"the first import, pictures a second, {CORES} cores", head, [row])
 
 
 def _row(
-    kind: _Kind, starts: list[_Run], imports: list[_Run], taken: dict[str, list[float]]
+    name: str, files: int, starts: list[_Run], imports: list[_Run], taken: dict[str, list[float]]
 ) -> tuple[str, ...]:
     more = [
-        _Run(whole.seconds - start.seconds, whole.processor_seconds - start.processor_seconds)
+        _Run(*(of_all - of_one for of_all, of_one in zip(whole, start, strict=True)))
         for whole, start in zip(imports, starts, strict=True)
     ]
-    seconds = statistics.median(each.seconds for each in more)
+    seconds, mirrored = (statistics.median(each[at] for each in more) for at in (0, 1))
     busy = statistics.median(each.processor_seconds / each.seconds for each in more) / CORES
     ratio = statistics.median(
         each.seconds / decode for each, decode in zip(more, taken["decode"], strict=True)
     )
-    decode, *others = (kind.files / statistics.median(each) for each in taken.values())
+    decode, *others = (files / statistics.median(each) for each in taken.values())
     return (
-        kind.name,
+        name,
+        str(files),
         f"{statistics.median(each.seconds for each in starts):.2f}",
-        f"{(kind.files - 1) / seconds:.0f}",
+        f"{(files - 1) / mirrored:.0f}",
+        f"{(files - 1) / seconds:.0f}",
         f"{100 * busy:.0f}",
         f"{decode:.0f}",
         f"{ratio:.2f}",
@@ -115,13 +128,17 @@ def _row(
     )
 
 
-def _files(root: Path, kind: _Kind) -> tuple[Path, Path]:
+def _files(root: Path, kind: _Kind, photographs: list[Photograph] | None) -> tuple[Path, Path]:
     """The folder with the files of this kind, and one with the first of them."""
     folder, single = root / kind.name, root / f"{kind.name}, one"
     if not single.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        for number in range(kind.files):
-            picture = photo(number, kind.size)
+        numbers = range(min(kind.files, len(photographs)) if photographs else kind.files)
+        for number in numbers:
+            if photographs:
+                picture = ImageOps.fit(load(photographs[number]), kind.size)
+            else:
+                picture = photo(number, kind.size)
             if kind.grain:
                 noise = Image.effect_noise(kind.size, _GRAIN).convert("RGB")
                 picture = Image.blend(picture, noise, 0.2)
@@ -150,11 +167,13 @@ def _resync(root: Path, folder: Path) -> _Run:
     begun = time.perf_counter()
     command = installation.command("-q", "resync", "--json")
     with (
-        subprocess.Popen(command, stdout=subprocess.DEVNULL, env=ENVIRONMENT) as process,
+        subprocess.Popen(command, stdout=subprocess.PIPE, env=ENVIRONMENT) as process,
         _watched(process.pid) as used,
     ):
-        assert process.wait() == 0
-    return _Run(time.perf_counter() - begun, sum(used.values()))
+        printed, _ = process.communicate()
+        assert process.returncode == 0
+    mirrored = json.loads(printed.splitlines()[-1])["seconds"]
+    return _Run(time.perf_counter() - begun, mirrored, sum(used.values()))
 
 
 @contextmanager

@@ -123,7 +123,7 @@ def _extract(whole: io.BytesIO, content: io.BytesIO, sha256: bytes) -> Features:
         digest.update(sha256)
     return Features(
         sha256=sha256,
-        size_bytes=len(whole.getbuffer()),
+        size_bytes=len(whole.getvalue()),
         kind=kind,
         width=size[0],
         height=size[1],

@@ -26,7 +26,7 @@ def without_metadata(content: io.BytesIO) -> io.BytesIO:
 
     The bytes after the last complete chunk are kept, so a truncated file stays truncated.
     """
-    data = content.getbuffer()
+    data = memoryview(content.getvalue())  # ``getbuffer`` would copy the bytes
     kept: list[tuple[int, int]] = []
     is_all, at, size = True, len(SIGNATURE), len(data)
     while at + 12 <= size:

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import pillow_heif
 import psutil
 import rawpy
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from snoopsync.runtime.workers import CORES
 from tests.benchmarks.findimagedupes import Fingerprints
@@ -40,7 +40,7 @@ _GRAIN = 24
 
 class _Kind(NamedTuple):
     """Files of one kind. ``grain``: with the noise of a camera, which makes a file as large as that
-    of a photograph."""
+    of a photograph, and with its name."""
 
     name: str
     format: str
@@ -153,7 +153,10 @@ def _encoded(picture: Image.Image, kind: _Kind) -> bytes:
         return encode(picture, "PNG")
     if kind.format == "DNG":
         return dng(encode(picture, "JPEG", quality=90), sensor=kind.size)
-    return encode(picture, kind.format, quality=90)
+    exif = Image.Exif()
+    if kind.grain:
+        exif[ExifTags.Base.Make], exif[ExifTags.Base.Model] = "Camera", "One"
+    return encode(picture, kind.format, quality=90, exif=exif)
 
 
 def _suffix(kind: _Kind) -> str:

@@ -21,6 +21,11 @@ from snoopsync.embedded.alignment import (
 #: The blocks along each side of the part that both pictures show.
 _BLOCKS = 8
 
+#: How far a picture is moved at least to find repetitions, as a share of its side, and the smallest
+#: share of it that is then compared.
+_LEAST_MOVE = 1 / 8
+_LEAST_SHARED = 0.3
+
 
 @dataclass(frozen=True)
 class SharedPart:
@@ -56,6 +61,12 @@ class SharedPart:
             for each in (self.ours, self.theirs)
         )
         return float(correlations(ours[np.newaxis], theirs[np.newaxis])[0])
+
+    @cached_property
+    def repetition(self) -> float:
+        """The largest correlation of the details of one of both with themselves, moved, from -1 to
+        1. That of a checked pattern is nearly 1."""
+        return max(_repetition(self.ours), _repetition(self.theirs))
 
     @property
     def share_of_ours(self) -> float:
@@ -105,6 +116,26 @@ def shared_part(ours: Luma, theirs: Luma, alignment: Alignment) -> SharedPart | 
         shared.top + bottom * height,
     )
     return SharedPart(ours[top:bottom, start:end], theirs[top:bottom, start:end], box, alignment)
+
+
+def _repetition(picture: Luma) -> float:
+    """The largest correlation of the details with themselves, moved by some pixels or more."""
+    lines, columns = picture.shape
+    size = 2 * lines, 2 * columns  # the transform continues a picture with its other end
+    products = np.zeros(size)
+    for slopes in _slopes(picture):
+        waves = np.fft.rfft2(slopes, size)
+        products += np.fft.irfft2(waves * waves.conj(), size)
+    if products[0, 0] <= 0:
+        return 1.0
+    down, across = (
+        np.minimum(np.arange(2 * count), np.arange(2 * count, 0, -1)) / count
+        for count in (lines, columns)
+    )
+    shared = np.outer(1 - down, 1 - across)
+    is_moved = np.maximum(down[:, np.newaxis], across) >= _LEAST_MOVE
+    is_moved &= shared >= _LEAST_SHARED
+    return float((products[is_moved] / shared[is_moved]).max() / products[0, 0])
 
 
 def _part(picture: Luma, box: Box, size: tuple[int, int]) -> Luma:

@@ -73,6 +73,12 @@ def test_drawings_have_all_kinds_and_the_same_files_each_time() -> None:
         assert dict(each.versions()) == dict(each.versions())
 
 
+def test_the_same_letters_in_another_colour_are_of_one_scene() -> None:
+    scenes = {each.name: each.scene for each in drawn_subjects(21)}
+    assert scenes["initials 20"] == scenes["initials 12"] == "initials 12"
+    assert scenes["initials 19"] == "initials 19"
+
+
 def test_a_photograph_has_as_many_copies_as_are_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     photo(1).save(path)

@@ -46,6 +46,10 @@ _ORIGINAL = "original"
 
 _MOST_NAMED = 20
 
+#: Two drawings whose shades correlate more than this are the same: the same letters in other
+#: colours, faces with features of nearly the same size.
+_SAME_DRAWING = 0.9975
+
 #: How many drawings of each kind there are, and how many copies of each photograph of many.
 _DRAWINGS_OF_EACH = 40
 _COPIES_OF_MANY = 12
@@ -107,12 +111,26 @@ def hard_ones() -> list[Alteration]:
 
 
 def drawn_subjects(count: int) -> list[Subject]:
-    """So many drawings of each kind."""
-    return [
-        Subject(f"{kind} {number}", f"{kind} {number}", kind, number=number)
-        for kind in DIAGRAMS
-        for number in range(count)
-    ]
+    """So many drawings of each kind. Those that a person cannot tell apart are of one scene."""
+    subjects = []
+    for kind, draw in DIAGRAMS.items():
+        seen: list[tuple[NDArray[np.float64], str]] = []
+        for number in range(count):
+            name = f"{kind} {number}"
+            shades = _shades(draw(random.Random(number)))
+            same = (scene for other, scene in seen if float((shades * other).sum()) > _SAME_DRAWING)
+            seen.append((shades, next(same, name)))
+            subjects.append(Subject(name, seen[-1][1], kind, number=number))
+    return subjects
+
+
+def _shades(drawn: Image.Image) -> NDArray[np.float64]:
+    """64 x 64 shades, of which the products with those of another drawing add up to their
+    correlation."""
+    small = drawn.convert("L").resize((64, 64), Image.Resampling.BILINEAR)
+    shades = np.asarray(small, np.float64) - np.mean(np.asarray(small))
+    length: float = np.sqrt((shades * shades).sum())
+    return shades / length
 
 
 def photographed_subjects(photographs: Iterable[Photograph], most_copies: int) -> list[Subject]:

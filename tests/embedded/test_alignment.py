@@ -96,6 +96,14 @@ def test_nothing_is_aligned_with_nothing() -> None:
     assert align([]) == []
 
 
+def test_a_checked_pattern_repeats_itself_and_a_photograph_does_not() -> None:
+    box = Box(0.2, 0.2, 0.7, 0.7)
+    board = Image.fromarray(np.kron(np.indices((8, 8)).sum(0) % 2, np.ones((60, 60))) * 255)
+    assert aligned(board, board, box, box).repetition > 0.9
+    assert aligned(photo(3, SIZE), photo(3, SIZE), box, box).repetition < 0.5
+    assert aligned(photo(3, SIZE), photo(3, SIZE), box, box).likeness == pytest.approx(1)
+
+
 def test_an_alignment_knows_the_part_that_both_pictures_show() -> None:
     alignment = Alignment(2.0, -1.0, 2.0, -1.0)
     assert alignment.shared == Box(0.5, 0.5, 1, 1)

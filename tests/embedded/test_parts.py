@@ -17,6 +17,7 @@ from snoopsync.embedded.parts import MAX_RANK_OF_PARTS, MIN_RANK_OF_PARTS
 from snoopsync.embedded.scoring import Score
 from tests.support import hard_alterations as hard
 from tests.support.alterations import Change, alterations
+from tests.support.diagrams import DIAGRAMS
 from tests.support.pictures import encode, photo
 
 SIZE = (480, 360)
@@ -112,6 +113,14 @@ def test_drawings_of_one_kind_share_no_part() -> None:
     for one in range(5):
         for other in range(one):
             assert score_sharing_pair(pictures[one], pictures[other]) is None
+
+
+def test_two_chess_positions_share_no_part() -> None:
+    drawn = [DIAGRAMS["chess positions"](random.Random(seed)) for seed in (8, 28)]
+    turned = drawn[0].transpose(Image.Transpose.ROTATE_90)
+    for one in (drawn[0], turned):
+        for other in (drawn[1], drawn[1].transpose(Image.Transpose.ROTATE_90)):
+            assert score_pair(described(one), described(other)) is None
 
 
 def test_many_pictures_give_the_scores_of_each_alone() -> None:

@@ -128,9 +128,10 @@ def _shades(drawn: Image.Image) -> NDArray[np.float64]:
     """64 x 64 shades, of which the products with those of another drawing add up to their
     correlation."""
     small = drawn.convert("L").resize((64, 64), Image.Resampling.BILINEAR)
-    shades = np.asarray(small, np.float64) - np.mean(np.asarray(small))
-    length: float = np.sqrt((shades * shades).sum())
-    return shades / length
+    shades = np.array(small, np.float64)
+    shades -= shades.mean()
+    shades /= np.sqrt((shades * shades).sum())
+    return shades
 
 
 def photographed_subjects(photographs: Iterable[Photograph], most_copies: int) -> list[Subject]:

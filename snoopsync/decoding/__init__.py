@@ -28,6 +28,7 @@ Modules, in reading order:
 ``psd``        the merged picture of a PSD or PSB
 ``frames``     animations and pictures of several pages
 ``pixels``     converts all kinds of pixels to 8 bits
+``colours``    converts wide gamuts to sRGB
 ``border``     finds uniform borders, and bars with text
 ``pdq``        PDQ, the perceptual code
 ``regions``    the codes of parts of the picture

@@ -19,6 +19,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError, _imaging
 
 from snoopsync.core.errors import Refused, Undecodable
 from snoopsync.decoding import border, pdq, pixels, regions, tiff
+from snoopsync.decoding.colours import in_srgb, is_srgb, profile_of
 from snoopsync.decoding.evidence import evidence_of
 from snoopsync.decoding.features import COLOUR_SIDE, Features, Thumbnail
 from snoopsync.decoding.formats import FORMATS_TEXT
@@ -236,8 +237,17 @@ def load(image: Image.Image) -> None:
 def _upright(image: Image.Image, orientation: int) -> Image.Image:
     """The decoded frame, upright, shrunk, and in RGB or RGBA."""
     picture = pixels.eight_bits(image, is_inverted=tiff.is_inverted(image))
-    picture = pixels.reduced(picture, WORKING_SIDE)
+    picture = _in_srgb(pixels.reduced(picture, WORKING_SIDE), image)
     return picture.transpose(TO_UPRIGHT[orientation]) if orientation in TO_UPRIGHT else picture
+
+
+def _in_srgb(picture: Image.Image, image: Image.Image) -> Image.Image:
+    """The reduced picture in the colours that its file ``image`` describes. Only the profiles of
+    wide gamuts in RGB are applied: the others hardly change a code, and take time."""
+    profile = profile_of(image)
+    if profile is None or image.mode == "CMYK" or is_srgb(profile):
+        return picture
+    return in_srgb(picture, profile) or picture
 
 
 def orientation_of(image: Image.Image) -> int:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 from typing import BinaryIO
 
-from PIL import Image, ImageCms
+from PIL import Image
 
 from snoopsync.core.errors import Refused, Undecodable
 from snoopsync.decoding import tiff
+from snoopsync.decoding.colours import in_srgb, profile_of
 from snoopsync.decoding.decode import (
     TO_UPRIGHT,
     load,
@@ -30,11 +31,6 @@ from snoopsync.decoding.metadata import metadata_of
 from snoopsync.decoding.opening import open_picture
 from snoopsync.decoding.pixels import eight_bits, opacity_of
 from snoopsync.decoding.samples import samples
-
-#: The kinds of pixels that a colour profile is applied to. (A PNG is read without its metadata.)
-_MODES_WITH_PROFILE = frozenset({"RGB", "RGBA", "CMYK"})
-
-_SRGB = ImageCms.createProfile("sRGB")
 
 
 def draw(picture: BinaryIO, question: bytes) -> bytes:
@@ -82,11 +78,11 @@ def _rendered(content: io.BytesIO, side: int) -> Rendering:
             load(image)
             # Pillow turned a TIFF upright while loading.
             orientation = 1 if image.format == "TIFF" else orientation_of(image)
-            profile = image.info.get("icc_profile")
-            if not profile or image.mode not in _MODES_WITH_PROFILE:
-                profile = None
+            profile = profile_of(image)
+            if profile is None:
                 image = eight_bits(image, is_inverted=tiff.is_inverted(image))
-            picture = _in_srgb(_fitted(image, side), profile)
+            fitted = _fitted(image, side)
+            picture = (profile and in_srgb(fitted, profile)) or eight_bits(fitted)
             if orientation in TO_UPRIGHT:
                 picture = picture.transpose(TO_UPRIGHT[orientation])
             if picture.mode == "RGBA" and opacity_of(picture) is None:
@@ -117,21 +113,3 @@ def _fitted(image: Image.Image, side: int) -> Image.Image:
         return image
     # Pillow weights each colour by its opacity, so the colour of transparent pixels does not count.
     return image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
-
-
-def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """The picture in RGB or RGBA. Its colours stay as they are if the profile cannot be applied."""
-    if profile is not None:
-        opacity = image.getchannel("A") if image.mode == "RGBA" else None
-        try:
-            colours = image.convert("RGB") if opacity else image
-            converted = ImageCms.profileToProfile(
-                colours, ImageCms.ImageCmsProfile(io.BytesIO(profile)), _SRGB, outputMode="RGB"
-            )
-        except (ImageCms.PyCMSError, OSError, ValueError):
-            converted = None
-        if converted is not None:
-            if opacity:
-                converted.putalpha(opacity)
-            return converted
-    return eight_bits(image)

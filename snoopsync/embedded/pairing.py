@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from snoopsync.decoding import pdq
 from snoopsync.decoding.features import CODE_BYTES, Features
-from snoopsync.embedded.parts import MAX_RANK_OF_PARTS, PictureParts, score_parts
+from snoopsync.embedded.parts import PictureParts, score_parts
 from snoopsync.embedded.scoring import (
     MAX_RANK,
     MAX_RANK_OF_LOW_QUALITY,
@@ -23,6 +23,9 @@ from snoopsync.embedded.scoring import (
     Score,
     score,
 )
+
+#: Pictures that are similar as a whole, at the usual limit of ranks, are not compared by parts.
+_SIMILAR = 50
 
 
 class ComparablePicture:
@@ -97,8 +100,8 @@ def score_sharing_pairs(
 
 
 def _is_near(found: Score | None) -> bool:
-    """Whether the pictures as a whole are more similar than any part can be."""
-    return found is not None and found.rank <= MAX_RANK_OF_PARTS
+    """Whether the pictures as a whole are so similar that their parts do not matter."""
+    return found is not None and found.rank <= _SIMILAR
 
 
 def _score_parts(

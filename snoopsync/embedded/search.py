@@ -114,8 +114,9 @@ class SimilaritySearch:
         than ``version`` described is found only if it has the same bytes."""
         asked = ComparablePicture(features)
         same = set(self._store.marks_of_same_picture(features, version))
-        near = set(self._near_marks(asked, version).tolist()) - same
-        sharing = set(self._sharing_marks(asked, version).tolist()) - same - near
+        codes_near = self._near_marks(asked, version)
+        near = set(codes_near.tolist()) - same
+        sharing = set(self._sharing_marks(asked, version, codes_near).tolist()) - same
         found = []
         for marks, way in ((same, _Way.SAME), (near, _Way.NEAR), (sharing, _Way.SHARING)):
             candidates = self._store.with_marks(list(marks))
@@ -222,8 +223,9 @@ class SimilaritySearch:
         for page in self._pages(last.near, 2 * count):
             yield page, _Way.NEAR
         if last.sharing is None:
-            sharing = self._sharing_marks(asked, version)
-            last.sharing = sharing[~np.isin(sharing, last.near)]
+            same_bytes = self._store.marks_of_bytes(asked.features.sha256)
+            known = np.concatenate([last.near, np.array(same_bytes, np.int64)])
+            last.sharing = self._sharing_marks(asked, version, known)
         for page in self._pages(last.sharing, 2 * count):
             yield page, _Way.SHARING
 
@@ -314,12 +316,13 @@ class SimilaritySearch:
         with self._lock:
             self._block = Block(self._followed(FEED_VERSION), asked)
 
-    def _sharing_marks(self, asked: ComparablePicture, version: int) -> Keys:
-        """The marks of the images that may share a part with this picture, the likeliest first."""
+    def _sharing_marks(self, asked: ComparablePicture, version: int, known: Keys) -> Keys:
+        """The marks of the images that may share a part with this picture, the likeliest first,
+        without those that are ``known``."""
         if asked.parts is None:
             return np.empty(0, np.int64)
         with self._lock:
-            return self._followed(version).sharing(asked.parts.regions.codes)
+            return self._followed(version).sharing(asked.parts.regions.codes, known)
 
     def load(self) -> None:
         """Read the codes of this version, so that the first search does not have to."""

@@ -64,10 +64,11 @@ class VersionIndex:
         """As ``near`` for each of these pictures, in less time than one after another."""
         return [_marks_of(keys) for keys in _near_keys(self._codes, pictures)]
 
-    def sharing(self, regions: NDArray[np.uint64]) -> Keys:
+    def sharing(self, regions: NDArray[np.uint64], known: Keys) -> Keys:
         """The marks of the images that may share a part with the picture that has regions with
-        these codes, the likeliest first."""
-        return self._regions.search(regions, _MOST_SHARING)
+        these codes, the likeliest first, without those that are ``known``."""
+        found = self._regions.search(regions, _MOST_SHARING + len(known))
+        return found[~np.isin(found, known)][:_MOST_SHARING]
 
     def after(self) -> VersionIndex:
         """An index for the codes that the store gets from now on."""

@@ -17,6 +17,8 @@ from snoopsync.embedded.version_index import VersionIndex
 from snoopsync.storage.sqlite.images import SqliteImageStore
 from tests.embedded.helpers import features
 
+NONE = np.empty(0, np.int64)
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[SqliteImageStore]:
@@ -46,8 +48,8 @@ def test_images_are_found_by_the_first_of_their_regions(store: SqliteImageStore)
         store.add(str(number), replace(features(number), regions=regions(number)), number)
     store.add("none", features(4), 4)
     index = followed(store)
-    assert index.sharing(codes(2)[:1]).tolist() == [2]
-    assert index.sharing(codes(2)[INDEXED_REGIONS:]).tolist() == []
+    assert index.sharing(codes(2)[:1], NONE).tolist() == [2]
+    assert index.sharing(codes(2)[INDEXED_REGIONS:], NONE).tolist() == []
 
 
 def test_images_that_were_added_or_removed_later_count(store: SqliteImageStore) -> None:
@@ -55,7 +57,15 @@ def test_images_that_were_added_or_removed_later_count(store: SqliteImageStore) 
     index = followed(store)
     store.add("2", replace(features(2), regions=regions(2)), 2)
     index.follow(store, store.position())
-    assert index.sharing(codes(2)).tolist() == [2]
+    assert index.sharing(codes(2), NONE).tolist() == [2]
     index.remove(2)
-    assert index.sharing(codes(2)).tolist() == []
+    assert index.sharing(codes(2), NONE).tolist() == []
     assert index.images == 1
+
+
+def test_known_images_take_no_place_of_others(store: SqliteImageStore) -> None:
+    for number in range(1, 41):
+        store.add(str(number), replace(features(number), regions=regions(1)), number)
+    index = followed(store)
+    assert len(index.sharing(codes(1), NONE)) == 24
+    assert index.sharing(codes(1), np.arange(1, 31)).tolist() == list(range(31, 41))

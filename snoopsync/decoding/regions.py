@@ -41,8 +41,8 @@ _ORDER = np.argsort(
 #: which is always 0, and of the 21 longest waves.
 LONG_WAVES = 22
 
-#: Regions of at least twice this factor in pixels are taken from a picture that is smaller by this
-#: factor, which takes less time.
+#: Regions of at least 128 pixels are read from a picture that is smaller by this factor, which
+#: takes less time. It still has twice the pixels that a code needs.
 _REDUCTION = 4
 
 _DCT = np.cos(

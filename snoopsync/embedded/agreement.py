@@ -21,8 +21,8 @@ from snoopsync.embedded.alignment import (
 #: The blocks along each side of the part that both pictures show.
 _BLOCKS = 8
 
-#: How far a picture is moved at least to find repetitions, as a share of its side, and the smallest
-#: share of it that is then compared.
+#: The smallest shift that counts as a repetition, as a share of a side, and the smallest overlap
+#: that is compared, as a share of the picture.
 _LEAST_MOVE = 1 / 8
 _LEAST_SHARED = 0.3
 
@@ -119,7 +119,7 @@ def shared_part(ours: Luma, theirs: Luma, alignment: Alignment) -> SharedPart | 
 
 
 def _repetition(picture: Luma) -> float:
-    """The largest correlation of the details with themselves, moved by some pixels or more."""
+    """The largest correlation of the details with themselves, moved by ``_LEAST_MOVE`` or more."""
     lines, columns = picture.shape
     size = 2 * lines, 2 * columns  # the transform continues a picture with its other end
     products = np.zeros(size)

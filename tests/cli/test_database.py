@@ -13,6 +13,7 @@ import pytest
 from snoopsync.client.collection import Collection
 from snoopsync.core.errors import Unauthorized
 from snoopsync.core.exits import Exit
+from snoopsync.storage.postgres.schema import VERSION
 from tests.support.hosted import hosted_process
 from tests.support.pictures import encode, photo
 from tests.support.postgres import Cluster
@@ -141,7 +142,7 @@ def test_the_tables_are_created_for_a_role_that_may_not(
     refused = home.run("keys", "list", "--database", node)
     assert refused.code != 0
     assert "serve schema" in refused.err
-    assert "version 1 now" in home.ok(
+    assert f"version {VERSION} now" in home.ok(
         "serve", "schema", "--database", url, "--grant", f"node_{name}"
     )
     home.ok("keys", "add", "family", "--database", node)

@@ -10,10 +10,12 @@ from contextlib import closing
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from snoopsync.decoding import pdq
 from snoopsync.decoding.features import CODE_BYTES, FORM_COUNT, SIDE, Features, Thumbnail
 from snoopsync.embedded import EmbeddedCollection
+from snoopsync.embedded.alignment import Luma
 from snoopsync.embedded.hamming import Codes
 from snoopsync.embedded.sketches import grouped, sketches_of
 from tests.support.pictures import encode, photo
@@ -120,3 +122,9 @@ def features(number: int) -> Features:
         trimmed=b"",
         thumbnail=Thumbnail(bytes([number]) * (SIDE * SIDE), b""),
     )
+
+
+def luma(picture: Image.Image) -> Luma:
+    """The picture as 64 x 64 shades of grey."""
+    small = picture.convert("L").resize((64, 64), Image.Resampling.BILINEAR)
+    return np.asarray(small, np.float64)

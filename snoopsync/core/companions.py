@@ -78,6 +78,7 @@ _VIDEO_SUFFIXES = frozenset(b".mov .mp4 .mp .mv".split())
 #: Sidecars that replace the picture's suffix, and sidecars that follow its whole name.
 _STEM_SIDECARS = frozenset(b".xmp .on1 .thm".split())
 _NAME_SIDECARS = frozenset(b".xmp .pp3 .out.pp3 .arp .dop .cos .nksc .on1".split())
+_SIDECAR_SUFFIXES = _STEM_SIDECARS | _NAME_SIDECARS | {b".aae", b".json"}
 
 _IPHONE_STEM = re.compile(rb"IMG_([EO]?)(\d{4,})")
 
@@ -107,12 +108,13 @@ _TAKEOUT_JSON = re.compile(rb"(?si)(.+?)(\(\d+\))?\.json")
 _TAKEOUT_ENDING = b".supplemental-metadata"
 _TAKEOUT_CHARACTERS = 46
 
-#: Folders that hold one format of a shoot, such as ``RAW`` beside ``JPG``, ``2024 raw``, ``NEF``.
+#: What the names of folders that hold one format of a shoot have in addition: ``RAW`` beside
+#: ``JPG``, ``2024 raw`` beside ``2024``.
 _FORMAT_WORDS = frozenset(
-    [b"raw", b"raws", b"jpg", b"jpgs", b"jpeg", b"jpegs", b"heic", b"heif", b"tif", b"tiff"]
-    + [suffix[1:] for suffix in RAW_SUFFIXES]
+    b"raw raws jpg jpgs jpeg jpegs heic heif tif tiff dng nef nrw cr2 cr3 crw arw raf orf rw2 pef"
+    b" srw".split()
 )
-_WORD = re.compile(rb"[A-Za-z0-9]+")
+_WORD = re.compile(rb"[A-Za-z0-9]+|[^A-Za-z0-9 _.-]+")
 
 
 def companion_role(path: RelPath, other: RelPath) -> CompanionRole | None:
@@ -132,6 +134,15 @@ def companion_role(path: RelPath, other: RelPath) -> CompanionRole | None:
     return None
 
 
+def may_own(name: bytes, sidecar: bytes) -> bool:
+    """Whether a file that is no picture may be what a sidecar in its directory belongs to. Programs
+    write ``IMG_1.xmp`` and ``IMG_1.THM`` for videos and documents too."""
+    (stem, suffix), (sidecar_stem, sidecar_suffix) = split_suffix(name), split_suffix(sidecar)
+    if name == sidecar or sidecar_suffix not in _STEM_SIDECARS or stem != sidecar_stem:
+        return False
+    return suffix not in _SIDECAR_SUFFIXES
+
+
 def are_companions(path: RelPath, other: RelPath) -> bool:
     """Returns whether the names alone say that one of two pictures belongs to the other."""
     if path.directory != other.directory and not are_format_folders(
@@ -142,15 +153,18 @@ def are_companions(path: RelPath, other: RelPath) -> bool:
 
 
 def are_format_folders(directory: bytes, other: bytes) -> bool:
-    """Returns whether one of two sibling directories is named after a format, such as ``RAW``."""
-    names = (each.rpartition(b"/")[2].lower() for each in (directory, other))
-    return any(word in _FORMAT_WORDS for name in names for word in _WORD.findall(name))
+    """Returns whether two sibling directories have the same name except for words for formats, such
+    as ``RAW``, of which at least one has one."""
+    one, two = (_WORD.findall(each.rpartition(b"/")[2].lower()) for each in (directory, other))
+    rest, other_rest = ([word for word in each if word not in _FORMAT_WORDS] for each in (one, two))
+    return rest == other_rest and (one, two) != (rest, other_rest)
 
 
 def companion_key(name: bytes) -> bytes:
     """A text that the names of a picture and of all its companions have in common. Names of other
     pictures may have it too."""
-    key = name.split(b".", 1)[0]
+    # Once only: many cameras write the time as digits with "_" between them.
+    key = _COMPANION_END.sub(b"", name.split(b".", 1)[0])
     while (shorter := _shortened(key)) != key:
         key = shorter
     return _cut(key)
@@ -161,7 +175,7 @@ def _shortened(key: bytes) -> bytes:
     if iphone := _IPHONE_STEM.fullmatch(key):
         return b"IMG_" + iphone[2]
     key, _number = _split_number(key)
-    return _COMPANION_END.sub(b"", _without_edit_word(key) or key)
+    return _without_edit_word(key) or key
 
 
 def split_suffix(name: bytes) -> tuple[bytes, bytes]:

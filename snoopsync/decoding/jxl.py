@@ -108,7 +108,10 @@ def _add_metadata(image: Image.Image, boxes: Iterable[_Box]) -> None:
             data = bytes(box.data)
             # A number, the offset of the first byte, comes before it.
             start = 0 if data.startswith(_TIFF_STARTS) else _EXIF_OFFSET_BYTES
-            exif.load(_EXIF_START + data[start:])
+            try:
+                exif.load(_EXIF_START + data[start:])
+            except Exception:  # parsers of metadata may raise any error
+                exif.load(b"")
             break
     # libjxl turned the picture upright.
     exif[ExifTags.Base.Orientation] = 1

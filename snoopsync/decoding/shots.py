@@ -56,7 +56,7 @@ def unpack_shot(answer: bytes) -> Shot:
             if fraction == "" or (fraction.isascii() and fraction.isdigit()):
                 return Shot(
                     *(make, model, serial),
-                    datetime.fromisoformat(taken_at) if taken_at else None,
+                    datetime.fromisoformat(taken_at).replace(tzinfo=None) if taken_at else None,
                     fraction,
                     unique_id,
                     _number(seconds, 0.0, MOST_SECONDS),

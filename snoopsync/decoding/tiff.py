@@ -144,7 +144,7 @@ def without_metadata(content: io.BytesIO) -> io.BytesIO | None:
             if at == 0:
                 break
             at = _strip_directory(data, at, order, layout)
-    except struct.error:
+    except (struct.error, OverflowError):  # an offset beyond the file, or beyond any file
         return None
     return io.BytesIO(data)
 

@@ -1,8 +1,8 @@
 """Lists the companions of pictures on disk, by their names.
 
-A companion is a regular file: a directory or a symbolic link with the name of one is none. Only the
-picture's own directory and sibling directories that are named after a format are read. Where one of
-them can't be read, or is too large, nothing is known about its files.
+Only regular files are companions: directories and symbolic links are ignored, whatever their names
+are. Only the picture's own directory and sibling directories of another format are read. Where one
+of them can't be read, or is too large, nothing is known about its files.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from snoopsync.core.companions import (
     are_format_folders,
     companion_key,
     companion_role,
+    may_own,
 )
 from snoopsync.core.model import RelPath
 from snoopsync.folders.disk import Disk
@@ -57,6 +58,8 @@ class CompanionFinder:
         self._roots = roots
         self._disk = disk or Disk()
         self._read: dict[tuple[str, bytes], _Directory] = {}
+        #: The entries of all directories in ``_read``.
+        self._kept = 0
 
     def companions(self, path: RelPath) -> list[Companion]:
         """The files that belong to the picture at this path, in the order of their paths."""
@@ -64,8 +67,13 @@ class CompanionFinder:
         return [Companion(other, role) for other, role in sorted(found) if role is not None]
 
     def owners(self, path: RelPath) -> list[RelPath]:
-        """The pictures that the file at this path belongs to, in the order of their paths."""
-        return sorted(other for other in self._near(path) if companion_role(other, path))
+        """The files that the file at this path belongs to, in the order of their paths."""
+        return sorted(
+            other
+            for other in self._near(path)
+            if companion_role(other, path)
+            or (other.directory == path.directory and may_own(other.name, path.name))
+        )
 
     def note_moved(self, path: RelPath) -> None:
         """Note that the file at this path is not there any more."""
@@ -98,8 +106,10 @@ class CompanionFinder:
                 known = self._list(folder, directory)
             except OSError:
                 known = _Directory()
-            if known.entries + sum(each.entries for each in self._read.values()) > _MOST_KEPT:
+            if self._kept + known.entries > _MOST_KEPT:
                 self._read.clear()
+                self._kept = 0
+            self._kept += known.entries
             self._read[folder, directory] = known
         return known
 

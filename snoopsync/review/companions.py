@@ -1,14 +1,14 @@
 """Which companions of a marked picture go together with it, and why the others stay.
 
-Nothing is lost: a companion goes only if it is a sidecar of this picture alone, or if the picture
-that is kept has the same companion with the same bytes.
+Nothing is lost: a sidecar goes only after every file that it belongs to, and any other companion
+only if the picture that is kept has the same one with the same bytes.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,11 +28,12 @@ _BLOCK_BYTES = 1 << 20
 class PlannedCompanion:
     """A companion of a marked picture. ``stays`` is why it stays, ``None`` if it goes. ``twins``
     are companions of the kept picture, of which one must have the same bytes. A sidecar that goes
-    has none."""
+    has none, but ``owners``: the files that it belongs to, which must have gone before."""
 
     companion: Companion
     stays: str | None = None
     twins: tuple[RelPath, ...] = ()
+    owners: tuple[RelPath, ...] = ()
 
     @property
     def path(self) -> bytes:
@@ -67,7 +68,8 @@ def planned_companions(
     going, planned = {picture}, []
     companions = finder.companions(picture)
     for companion in sorted(companions, key=lambda each: each.role is CompanionRole.SIDECAR):
-        stays = _why_it_stays(companion, finder.owners(companion.rel_path), going, paths)
+        owners = finder.owners(companion.rel_path)
+        stays = _why_it_stays(companion, owners, going, paths)
         twins: tuple[RelPath, ...] = ()
         if stays is None and companion.role is not CompanionRole.SIDECAR:
             twins = tuple(
@@ -79,7 +81,7 @@ def planned_companions(
                 stays = "the picture that you keep has no file like it"
         if stays is None:
             going.add(companion.rel_path)
-        planned.append(PlannedCompanion(companion, stays, twins))
+        planned.append(PlannedCompanion(companion, stays, twins, () if twins else tuple(owners)))
     return planned
 
 
@@ -98,18 +100,29 @@ def _why_it_stays(
         return None
     stays = [each for each in others if each not in paths.marked]
     if stays:
-        return f"it also belongs to {printable(stays[0].name)}"
-    return f"it also belongs to {printable(others[0].name)}, which is marked too"
+        return _belongs_to(stays[0])
+    return f"{_belongs_to(others[0])}, which is marked too"
+
+
+def _belongs_to(owner: RelPath) -> str:
+    return f"it also belongs to {printable(owner.name)}"
 
 
 def proven_companion(
-    planned: PlannedCompanion, picture: KnownPicture, keep: KnownPicture
+    planned: PlannedCompanion,
+    picture: KnownPicture,
+    keep: KnownPicture,
+    gone: Collection[RelPath],
 ) -> tuple[KnownPicture, KnownPicture]:
     """A companion that goes and the file that has to remain, as both are now: the companion of the
     kept picture with the same bytes, or for a sidecar the kept picture itself. ``picture`` and
-    ``keep`` are the marked picture and the kept one. Raises ``PictureRefused``, also if no
-    companion of the kept picture has the same bytes."""
+    ``keep`` are the marked picture and the kept one, ``gone`` are the marked picture and its
+    companions that go. Raises ``PictureRefused`` if the companion stays, because no companion of
+    the kept picture has the same bytes, or because a file that the sidecar belongs to stays."""
     if not planned.twins:
+        for owner in planned.owners:
+            if owner not in gone:
+                raise PictureRefused(_belongs_to(owner))
         return _read(picture, planned.path), keep
     size = _size(picture, planned.path)
     alike = [twin for twin in planned.twins if _size_or_none(keep, twin.path) == size]

@@ -121,7 +121,9 @@ class Removal:
         for planned in companions:
             path = planned.companion.rel_path
             try:
-                moved.size_bytes += self._move_companion(planned, picture, keep, mark, moved.action)
+                moved.size_bytes += self._move_companion(
+                    planned, picture, keep, gone, mark, moved.action
+                )
             except PictureRefused as refusal:
                 moved.stayed[path] = _refused(mark, path.full_text, refusal)
             else:
@@ -135,13 +137,14 @@ class Removal:
         planned: PlannedCompanion,
         picture: KnownPicture,
         keep: KnownPicture,
+        gone: Sequence[RelPath],
         mark: Mark,
         action: int,
     ) -> int:
-        """Move a companion of a picture that was moved. Returns its bytes. Raises
-        ``PictureRefused`` if it stays."""
+        """Move a companion of a picture that was moved. ``gone``: the picture and its companions
+        that were moved. Returns its bytes. Raises ``PictureRefused`` if it stays."""
         image_id = self._image_of(planned)
-        companion, remaining = proven_companion(planned, picture, keep)
+        companion, remaining = proven_companion(planned, picture, keep, gone)
         content = (companion.sha256 or b"").hex()
         own = replace(mark, image_id=image_id, content=content)
         self._move(companion, remaining, own, action, is_companion=True)
@@ -242,23 +245,31 @@ class Removal:
                 continue
             contents = bytes.fromhex(mark.content), bytes.fromhex(mark.keep_content)
             planned = companions_of(file, finder, paths)
-            companions, stay = self._companion_moves(planned, picture, keep)
+            path = path_of(file.image)
+            gone = [] if path is None else [path]
+            companions, stay = self._companion_moves(planned, picture, keep, gone)
             yield Move(_path(picture), contents[0], _path(keep), contents[1], companions, stay)
 
     def _companion_moves(
-        self, companions: Iterable[PlannedCompanion], picture: KnownPicture, keep: KnownPicture
+        self,
+        companions: Iterable[PlannedCompanion],
+        picture: KnownPicture,
+        keep: KnownPicture,
+        gone: list[RelPath],
     ) -> tuple[tuple[Move, ...], tuple[str, ...]]:
-        """The companions that go with a picture, and a sentence for each one that stays."""
+        """The companions that go with a picture, which are added to ``gone``, and a sentence for
+        each one that stays."""
         moves, stay = [], []
         for planned in companions:
             try:
                 self._image_of(planned)
-                companion, remaining = proven_companion(planned, picture, keep)
+                companion, remaining = proven_companion(planned, picture, keep, gone)
             except PictureRefused as refusal:
                 stay.append(f"{planned.companion.rel_path} stays: {refusal}")
             else:
                 contents = companion.sha256 or b"", remaining.sha256 or b""
                 moves.append(Move(_path(companion), contents[0], _path(remaining), contents[1]))
+                gone.append(planned.companion.rel_path)
         return tuple(moves), tuple(stay)
 
     def _pictures(self, image_ids: Sequence[str]) -> dict[str, KnownPicture]:

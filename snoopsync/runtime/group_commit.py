@@ -54,16 +54,21 @@ class GroupCommit:
             self._connection.close()
 
     def _commit(self, group: list[tuple[Change[Any], Future[Any]]]) -> None:
-        """Commit these changes together, or each one alone if that fails."""
+        """Commit these changes together, or each one alone if one of them fails. If the transaction
+        cannot be begun or committed, it fails for all of them: each one would wait as long for a
+        lock again."""
+        is_changing = False
         try:
             with transaction(self._connection):
+                is_changing = True
                 results = [change(self._connection) for change, _ in group]
+                is_changing = False
         except BaseException as error:
-            if len(group) > 1 and isinstance(error, Exception):
+            if is_changing and len(group) > 1 and isinstance(error, Exception):
                 for each in group:
                     self._commit([each])
                 return
-            for _, future in group:  # one change, or all of them if the process is interrupted
+            for _, future in group:
                 future.set_exception(error)
         else:
             for (_, future), result in zip(group, results, strict=True):

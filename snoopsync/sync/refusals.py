@@ -67,6 +67,7 @@ class Refusals:
             if answers.retry_at is not None:
                 self._formats.release(suffix, answers)
         self._answers = {}
+        self._trying.clear()
         self._formats.save({})
 
     def note_accepted(self, image_id: str, rel_path: RelPath) -> None:
@@ -74,8 +75,10 @@ class Refusals:
         self._trying.pop(image_id, None)
         suffix = format_of(rel_path)
         answers = self._answers.get(suffix, FormatAnswers())
-        if not suffix or answers.accepted:
+        if not suffix or (answers.accepted and answers.retry_at is None):
             return
+        # An image that is trying the format at this moment decides nothing any more.
+        self._trying = {image: tried for image, tried in self._trying.items() if tried != suffix}
         self._save(suffix, FormatAnswers(accepted=True))
         if answers.retry_at is not None:
             count = self._formats.release(suffix, answers)

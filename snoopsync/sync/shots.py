@@ -12,7 +12,7 @@ from importlib.util import find_spec
 
 from snoopsync.core.companions import CompanionRole
 from snoopsync.core.duplicates import Findings
-from snoopsync.core.errors import CollectionError, FileChanged, Refused
+from snoopsync.core.errors import CollectionError, FileChanged
 from snoopsync.core.model import Record, RelPath
 from snoopsync.core.shots import (
     Relation,
@@ -78,10 +78,8 @@ class ShotReader:
         try:
             with folder.open(record.rel_path.path) as file, read_picture(file) as picture:
                 return self._read(picture) if picture.sha256 == record.sha256 else None
-        except Refused:
-            return Shot()  # these bytes will never say more
         except (OSError, FileChanged, CollectionError):
-            return None
+            return None  # or refused here, for example because an extra is not installed
 
 
 class ShotRelations:

@@ -14,6 +14,7 @@ from snoopsync.core.companions import (
     are_format_folders,
     companion_key,
     companion_role,
+    may_own,
 )
 from snoopsync.core.model import RelPath
 
@@ -162,14 +163,40 @@ def test_of_two_pictures_each_has_the_opposite_role(stem: str, other_stem: str) 
     ("directory", "other", "are"),
     [
         (b"RAW", b"JPG", True),
-        (b"2024/raw", b"2024/out", True),
+        (b"2024/raw", b"2024/jpeg", True),
         (b"2024 RAW", b"2024", True),
-        (b"NEF", b"export", True),
+        ("Fête RAW".encode(), "Fête".encode(), True),
+        ("Fête RAW".encode(), "Été".encode(), False),
+        (b"RAW", b"Holiday", False),
+        (b"San Francisco Bay", b"Yosemite", False),
+        (b"2024", b"2024", False),
         (b"2024-05-01", b"2024-05-02", False),
         (b"drawings", b"paintings", False),
     ],
 )
-def test_a_folder_is_named_after_a_format_by_a_whole_word(
+def test_folders_of_formats_have_the_same_name_except_for_words_for_formats(
     directory: bytes, other: bytes, are: bool
 ) -> None:
     assert are_format_folders(directory, other) is are
+
+
+@pytest.mark.parametrize("name", ["2024_05_17_12_33_45.jpg", "2024_05_17_12_33_46.jpg"])
+def test_pictures_named_by_their_time_have_different_keys(name: str) -> None:
+    assert companion_key(name.encode()) == name[: -len("_45.jpg")].encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "sidecar", "may"),
+    [
+        ("IMG_1.avi", "IMG_1.xmp", True),
+        ("IMG_1.pdf", "IMG_1.THM", True),
+        ("IMG_1.on1", "IMG_1.xmp", False),
+        ("IMG_1.avi", "IMG_1.pp3", False),
+        ("IMG_2.avi", "IMG_1.xmp", False),
+        ("IMG_1.xmp", "IMG_1.xmp", False),
+    ],
+)
+def test_a_sidecar_may_belong_to_a_file_that_is_no_picture(
+    name: str, sidecar: str, may: bool
+) -> None:
+    assert may_own(name.encode(), sidecar.encode()) is may

@@ -109,3 +109,8 @@ def test_without_the_plug_in_the_refusal_names_the_extra(monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "pillow_jxl", None)
     with pytest.raises(Refused, match=r"pip install 'snoopsync\[jxl\]'"):
         extract(content)
+
+
+@pytest.mark.parametrize("exif", [b"garbage!" * 8, b"II*\0", bytes(100)])
+def test_damaged_metadata_is_ignored(exif: bytes) -> None:
+    assert extract(encode(photo(1), "JXL", exif=exif)).kind == "JXL"

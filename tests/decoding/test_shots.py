@@ -121,3 +121,11 @@ def test_any_other_answer_is_invalid(number: float) -> None:
     for answer in invalid:
         with pytest.raises(InvalidAnswer):
             unpack_shot(answer)
+
+
+def test_a_time_never_has_a_zone() -> None:
+    assert SHOT.taken_at is not None
+    zoned = pack_shot(SHOT).replace(SHOT.taken_at.isoformat().encode(), b"2020-01-01T00+00:00")
+    taken_at = unpack_shot(zoned).taken_at
+    assert taken_at is not None
+    assert taken_at.tzinfo is None

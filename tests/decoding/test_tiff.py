@@ -188,3 +188,10 @@ def test_the_refusal_of_a_damaged_tiff_names_the_damage() -> None:
     data[8:208] = b"\x55" * 200
     with pytest.raises(Refused, match="a damaged or truncated TIFF"):
         extract(bytes(data))
+
+
+@pytest.mark.parametrize("count", [2**59, 2**63])
+def test_a_number_of_tags_beyond_any_file_is_refused(count: int) -> None:
+    data = b"II+\0" + struct.pack("<HHQQ", 8, 0, 16, count) + bytes(100)
+    with pytest.raises(Refused):
+        extract(data)

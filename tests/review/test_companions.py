@@ -128,6 +128,35 @@ def test_a_companion_with_other_bytes_stays(archive: Archive, client: PageClient
     assert "copy/IMG_1.CR2" in files(archive)
 
 
+def test_a_sidecar_stays_with_a_raw_file_that_stays(archive: Archive, client: PageClient) -> None:
+    archive.write("copy/IMG_1.CR2", b"raw A")
+    archive.write("kept/IMG_1.CR2", b"raw B")
+    archive.write("copy/IMG_1.xmp", b"settings of the raw file")
+    mark(client)
+    paths = client.send("GET", "/api/marked/paths").text
+    assert "IMG_1.xmp" not in paths
+    script = client.send("GET", "/api/marked/script", params={"into": "/tmp/into"}).text
+    assert "# pictures/copy/IMG_1.xmp stays: it also belongs to IMG_1.CR2" in script
+    assert moved(client) == {
+        "pictures/copy/IMG_1.CR2": "the one of the picture that you keep has other bytes",
+        "pictures/copy/IMG_1.xmp": "it also belongs to IMG_1.CR2",
+    }
+    assert trashed(archive) == {"IMG_1.JPG"}
+
+
+def test_a_sidecar_stays_with_a_file_that_is_no_picture(
+    archive: Archive, client: PageClient
+) -> None:
+    for name in ("IMG_1.avi", "IMG_1.xmp", "IMG_1.THM"):
+        archive.write(f"copy/{name}", b"of the video")
+    assert companions(mark(client)) == {
+        "IMG_1.xmp": "it also belongs to IMG_1.avi",
+        "IMG_1.THM": "it also belongs to IMG_1.avi",
+    }
+    assert set(moved(client)) == {"pictures/copy/IMG_1.xmp", "pictures/copy/IMG_1.THM"}
+    assert trashed(archive) == {"IMG_1.JPG"}
+
+
 def test_a_companion_that_the_kept_picture_has_not_got_stays(
     archive: Archive, client: PageClient
 ) -> None:

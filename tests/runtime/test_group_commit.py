@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -121,6 +122,27 @@ def test_a_change_for_which_the_disk_has_no_room_fails_alone(writers: Writers) -
     with pytest.raises(sqlite3.OperationalError, match="full"):
         large.result(20.0)
     assert writers.stored() == {"first", "a", "b"}
+
+
+def test_changes_wait_for_a_lock_together_and_not_one_after_another(writers: Writers) -> None:
+    writers.connection.execute("PRAGMA busy_timeout = 400")
+    with closing(sqlite3.connect(writers.path, isolation_level=None)) as other:
+        begun: list[int] = []
+
+        def lock(connection: sqlite3.Connection) -> int:
+            begun.append(1)
+            return insert("a")(connection)
+
+        other.execute("BEGIN IMMEDIATE")
+        with ThreadPoolExecutor(8) as pool:
+            started = time.monotonic()
+            futures = [pool.submit(writers.group.run, lock) for _ in range(8)]
+            errors = [each.exception(20.0) for each in futures]
+        assert all(isinstance(each, sqlite3.OperationalError) for each in errors)
+        assert not begun
+        # The first one waits alone, and the others together.
+        assert time.monotonic() - started < 8 * 0.4
+        other.execute("ROLLBACK")
 
 
 def test_after_closing_every_change_raises_an_error(writers: Writers) -> None:

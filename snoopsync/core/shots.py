@@ -18,7 +18,7 @@ from snoopsync.core.model import RelPath
 #: Shots of a burst or a bracket follow one another within so many seconds.
 NEIGHBOUR_SECONDS = 10.0
 
-#: Shots of one series are taken within so many seconds, as long as others are between them.
+#: Shots of one series are taken within so many seconds, if one of two has a neighbour.
 SERIES_SECONDS = 3600.0
 
 #: Programs round an exposure time: a smaller ratio of two is no difference. Brackets differ by a
@@ -100,7 +100,8 @@ class SimilarPicture:
 
 def relations_of(picture: SimilarPicture, found: Sequence[SimilarPicture]) -> list[Relation]:
     """How a picture is related to each of those that a search found. None of these has the same
-    bytes. The order of two pictures does not matter."""
+    bytes. Which of two pictures was searched for matters only for shots that are more than
+    ``NEIGHBOUR_SECONDS`` apart, because each search finds other neighbours."""
     times = sorted(
         {
             each.shot.time
@@ -154,8 +155,9 @@ def _are_raw_and_rendered(path: RelPath, other: RelPath) -> bool:
 
 
 def _are_of_one_series(one: Shot, other: Shot, times: Sequence[float]) -> bool:
-    """Whether the two are different shots of one camera that follow one another within seconds, or
-    that other shots lie between: each picture of a long burst may be found by each other one."""
+    """Whether these are different shots of one camera, taken within seconds of each other, or
+    within an hour if one of them has a neighbour within seconds: each picture of a long burst may
+    be found by each other one."""
     if not _is_one_camera(one, other) or not _are_different_shots(one, other):
         return False
     assert one.time is not None and other.time is not None

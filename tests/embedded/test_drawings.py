@@ -12,6 +12,8 @@ from PIL import Image, ImageDraw, ImageOps
 from snoopsync.embedded import EmbeddedCollection
 from tests.support.pictures import encode
 
+pytestmark = pytest.mark.integration
+
 COUNT = 14
 
 

@@ -36,6 +36,8 @@ from tests.support.process import Installation, until
 from tests.support.raw_service import raw_service
 from tests.support.world import Shelf, fake_picture
 
+pytestmark = pytest.mark.integration
+
 MEGABYTE = 1024 * 1024
 PAGE_IMAGES = ListingLimits().page_images
 

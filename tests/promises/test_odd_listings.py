@@ -33,6 +33,8 @@ from tests.support.process import Installation, until
 from tests.support.serving import serving, the_service_says
 from tests.support.world import OWNER, Live, ToldWatcher, World, fake_picture
 
+pytestmark = pytest.mark.integration
+
 #: A listing of some fifty images with more pages is endless.
 MOST_PAGES = 1000
 

@@ -32,6 +32,8 @@ from tests.support.process import until
 from tests.support.serving import serving, the_service_says
 from tests.support.world import DEADLINE_SECONDS, Live, Shelf, ToldWatcher, World, fake_picture
 
+pytestmark = pytest.mark.integration
+
 #: How much faster than real time the time of an outage passes here.
 SPEED = 200.0
 

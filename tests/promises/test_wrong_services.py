@@ -14,6 +14,8 @@ from tests.support.faults import NO_COLLECTION, Fault
 from tests.support.process import Done, Installation, until
 from tests.support.world import World, fake_picture
 
+pytestmark = pytest.mark.integration
+
 #: The part of each answer that the error must contain.
 SAYS = {
     "HTML": "<html><title>Log in first",

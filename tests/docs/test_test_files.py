@@ -46,7 +46,6 @@ EXCEPTIONS = {
     "status/snapshot": "status/test_prometheus reads it over HTTP",
     "sync/approving": "cli/test_approve and promises/test_recognised_disks",
     "sync/comparing": "cli/test_duplicates: the kinds of images that no link connects",
-    "sync/refusals": "promises/test_quarantine and promises/test_refused_formats",
     "sync/deciding": "review/test_decisions and review/test_source: without and beside a service",
     "server/storage": "server/test_main and cli/test_keys open both",
     "storage/postgres/codes": "storage/postgres/test_images",

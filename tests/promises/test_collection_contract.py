@@ -27,6 +27,8 @@ from tests.support.hosted import Hosted, hosted
 from tests.support.pictures import encode, photo
 from tests.support.postgres import Cluster
 
+pytestmark = pytest.mark.integration
+
 PICTURE = encode(photo(1))
 OTHER_PICTURE = encode(photo(2))
 

@@ -25,6 +25,8 @@ from tests.support.mounting import FRESH, make_disk, mounted, needs_root
 from tests.support.unstamped import UnstampedDisk
 from tests.support.world import DELETE_AFTER_SECONDS, Live, ToldWatcher, World, fake_picture
 
+pytestmark = pytest.mark.integration
+
 Stage = Callable[[World], AbstractContextManager[Callable[[], None]]]
 
 

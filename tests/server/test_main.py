@@ -72,6 +72,8 @@ def is_closed(netloc: str) -> bool:
         socket.create_connection((host, int(port)), 5.0).close()
     except ConnectionRefusedError:
         return True
+    except ConnectionResetError:  # it arrived while the port was being closed
+        return False
     return False
 
 

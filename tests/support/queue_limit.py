@@ -13,6 +13,10 @@ import pytest
 
 LIMIT = Path("/proc/sys/fs/inotify/max_queued_events")
 
+#: Any other file that all processes have. Tests pass it one by one before they lock the limit, so
+#: that a test that waits for all others is not overtaken by those that begin later.
+_GATE = Path("/proc/sys/fs/inotify/max_user_instances")
+
 _held: list[IO[str]] = []
 
 
@@ -25,7 +29,10 @@ def queue_limit() -> int:
 def usual_queue() -> Iterator[None]:
     """The queue has its usual length, except inside a nested ``short_queue``."""
     with LIMIT.open() as limit:
-        fcntl.flock(limit, fcntl.LOCK_SH)
+        with _GATE.open() as gate:
+            fcntl.flock(gate, fcntl.LOCK_SH)
+            fcntl.flock(limit, fcntl.LOCK_SH)
+            fcntl.flock(gate, fcntl.LOCK_UN)
         _held.append(limit)
         try:
             yield
@@ -45,7 +52,11 @@ def short_queue(events: int) -> Iterator[None]:
     except PermissionError:
         pytest.skip("root of a user namespace may not do this to the system")
     (limit,) = _held
-    fcntl.flock(limit, fcntl.LOCK_EX)
+    fcntl.flock(limit, fcntl.LOCK_UN)  # another test may wait for it behind the gate
+    with _GATE.open() as gate:
+        fcntl.flock(gate, fcntl.LOCK_EX)
+        fcntl.flock(limit, fcntl.LOCK_EX)
+        fcntl.flock(gate, fcntl.LOCK_UN)
     before = LIMIT.read_text()
     try:
         LIMIT.write_text(str(events))

@@ -102,6 +102,7 @@ _EDIT_WORDS = tuple(
 
 #: What iCloud adds to the name of a video, and darktable to that of a second version.
 _COMPANION_END = re.compile(rb"(?<=[^_])(_HEVC|_\d\d)\Z")
+_SUFFIXES_WITH_END = frozenset({b".mov", b".xmp"})
 
 _NUMBERED = re.compile(rb"(?s)(.+)(\(\d+\))")
 _TAKEOUT_JSON = re.compile(rb"(?si)(.+?)(\(\d+\))?\.json")
@@ -160,11 +161,20 @@ def are_format_folders(directory: bytes, other: bytes) -> bool:
     return rest == other_rest and (one, two) != (rest, other_rest)
 
 
-def companion_key(name: bytes) -> bytes:
-    """A text that the names of a picture and of all its companions have in common. Names of other
-    pictures may have it too."""
-    # Once only: many cameras write the time as digits with "_" between them.
-    key = _COMPANION_END.sub(b"", name.split(b".", 1)[0])
+def companion_keys(name: bytes) -> tuple[bytes, ...]:
+    """The texts under which to look for companions: the names of a picture and of each of its
+    companions have one in common. Names of other pictures may have it too."""
+    stem = name.split(b".", 1)[0]
+    key = _key(stem)
+    # Both: ``A_22_01.jpg.xmp`` belongs to ``A_22_01.jpg`` and to ``A_22.jpg``. The name of a
+    # picture keeps its end, because many cameras write the time as digits with "_" between them.
+    if split_suffix(name)[1] in _SUFFIXES_WITH_END and (end := _COMPANION_END.search(stem)):
+        other = _key(stem[: end.start()])
+        return (key,) if other == key else (key, other)
+    return (key,)
+
+
+def _key(key: bytes) -> bytes:
     while (shorter := _shortened(key)) != key:
         key = shorter
     return _cut(key)

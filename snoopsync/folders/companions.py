@@ -15,7 +15,7 @@ from snoopsync.config.settings import Config
 from snoopsync.core.companions import (
     CompanionRole,
     are_format_folders,
-    companion_key,
+    companion_keys,
     companion_role,
     may_own,
 )
@@ -78,16 +78,18 @@ class CompanionFinder:
     def note_moved(self, path: RelPath) -> None:
         """Note that the file at this path is not there any more."""
         known = self._read.get((path.folder, path.directory), _Directory())
-        names = known.files.get(companion_key(path.name), [])
-        if path.name in names:
-            names.remove(path.name)
+        for key in companion_keys(path.name):
+            names = known.files.get(key, [])
+            if path.name in names:
+                names.remove(path.name)
 
     def _near(self, path: RelPath) -> Iterator[RelPath]:
-        """The files with the key of this path in its directory, and in sibling directories that
-        hold another format."""
-        key = companion_key(path.name)
+        """The files with a key of this path in its directory, and in sibling directories that hold
+        another format."""
+        keys = companion_keys(path.name)
         for directory in (path.directory, *self._format_siblings(path)):
-            for name in self._directory(path.folder, directory).files.get(key, ()):
+            files = self._directory(path.folder, directory).files
+            for name in {name for key in keys for name in files.get(key, ())}:
                 yield RelPath(path.folder, directory + b"/" + name if directory else name)
 
     def _format_siblings(self, path: RelPath) -> list[bytes]:
@@ -130,5 +132,6 @@ class CompanionFinder:
                 if entry.is_dir(follow_symlinks=False):
                     listed.directories.append(name)
                 elif entry.is_file(follow_symlinks=False):
-                    listed.files.setdefault(companion_key(name), []).append(name)
+                    for key in companion_keys(name):
+                        listed.files.setdefault(key, []).append(name)
         return listed

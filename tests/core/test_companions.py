@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import string
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from snoopsync.core.companions import (
     CompanionRole,
     are_format_folders,
-    companion_key,
+    companion_keys,
     companion_role,
     may_own,
 )
@@ -135,15 +136,28 @@ def test_a_file_of_another_folder_is_no_companion() -> None:
 
 
 @pytest.mark.parametrize(("path", "other", "_role"), PAIRS)
-def test_a_picture_and_its_companions_have_one_key(
+def test_a_picture_and_its_companions_have_a_key_in_common(
     path: str, other: str, _role: CompanionRole
 ) -> None:
-    assert companion_key(rel_path(path).name) == companion_key(rel_path(other).name)
+    assert set(companion_keys(rel_path(path).name)) & set(companion_keys(rel_path(other).name))
+
+
+def test_all_files_that_belong_together_have_a_key_in_common() -> None:
+    """Whatever the name of the picture ends with, as that of another file's version may."""
+    stems = ["A", "A_22", "A_22_33", "IMG_1234", "IMG_E1234", "IMG_1234_22", "A(1)", "A_22(1)"]
+    edits = ["A-edited", "A_22-edited", "A_22_edited(1)"]
+    suffixes = [".jpg", ".CR2", ".MOV", ".avi", ".xmp", ".THM", ".jpg.xmp", ".CR2.xmp", ".jpg.json"]
+    ends = ["", "_01", "_HEVC"]
+    names = [f"{s}{end}{x}".encode() for s in stems + edits for end in ends for x in suffixes]
+    names += [b"A_22.jpg(1).json", b"A.jpg.supplemental-metadata(1).json", b"A_22.jpg_original"]
+    for one, other in itertools.permutations(sorted(set(names)), 2):
+        if companion_role(RelPath("p", one), RelPath("p", other)) or may_own(one, other):
+            assert set(companion_keys(one)) & set(companion_keys(other)), (one, other)
 
 
 def test_pictures_of_a_camera_have_keys_of_their_own() -> None:
     names = [b"IMG_%04d.JPG" % number for number in range(2000)]
-    assert len(set(map(companion_key, names))) == len(names)
+    assert len(set(map(companion_keys, names))) == len(names)
 
 
 @given(
@@ -156,7 +170,7 @@ def test_of_two_pictures_each_has_the_opposite_role(stem: str, other_stem: str) 
     role = companion_role(one, other)
     assert companion_role(other, one) is (None if role is None else opposite[role])
     if role is not None:
-        assert companion_key(one.name) == companion_key(other.name)
+        assert set(companion_keys(one.name)) & set(companion_keys(other.name))
 
 
 @pytest.mark.parametrize(
@@ -180,9 +194,9 @@ def test_folders_of_formats_have_the_same_name_except_for_words_for_formats(
     assert are_format_folders(directory, other) is are
 
 
-@pytest.mark.parametrize("name", ["2024_05_17_12_33_45.jpg", "2024_05_17_12_33_46.jpg"])
-def test_pictures_named_by_their_time_have_different_keys(name: str) -> None:
-    assert companion_key(name.encode()) == name[: -len("_45.jpg")].encode()
+def test_pictures_named_by_their_time_have_different_keys() -> None:
+    names = [b"2024_05_17_12_33_45.jpg", b"2024_05_17_12_33_46.jpg"]
+    assert list(map(companion_keys, names)) == [(name[: -len(".jpg")],) for name in names]
 
 
 @pytest.mark.parametrize(

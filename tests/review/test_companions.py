@@ -455,3 +455,16 @@ def test_beside_a_service_companions_go_and_come_back(archive: Archive) -> None:
         client.post("/api/undo")
         until(lambda: len(home.json("list", "--json", "--state", "synced")) == 2)
     assert "copy/IMG_1.xmp" in files(archive)
+
+
+def test_a_version_of_another_picture_stays_with_it(archive: Archive, client: PageClient) -> None:
+    """``A_22_01.jpg.xmp`` belongs to ``A_22_01.jpg``, and as its second version to ``A_22.jpg``."""
+    archive.copy("copy/A_22_01.jpg", archive.original("kept/A_22_01.jpg", 2))
+    archive.write("copy/A_22.jpg", encode(photo(3)))
+    archive.write("copy/A_22_01.jpg.xmp", b"settings")
+    archive.resync()
+    [group] = [each for each in client.groups() if "A_22_01" in str(each)]
+    kept = next(each for each in group["images"] if each["path"].startswith("kept/"))
+    client.decide("keep", [group], kept["image_id"])
+    assert moved(client) == {"pictures/copy/A_22_01.jpg.xmp": "it also belongs to A_22.jpg"}
+    assert trashed(archive) == {"A_22_01.jpg"}

@@ -13,6 +13,17 @@ from snoopsync.core.text import counted, images
 from snoopsync.sync.resync_report import ResyncReport
 
 
+def orphans_text(report: ResyncReport) -> str | None:
+    """A sentence about the images of ours without a record and a file; ``None`` if there is none,
+    or if a prune deletes them."""
+    if report.pruning is not None or not report.orphans:
+        return None
+    orphans = counted(
+        report.orphans, "image in the collection has", "images in the collection have"
+    )
+    return f"{orphans} no file here; to delete them: snoopsync resync --prune"
+
+
 def print_report(report: ResyncReport, folders: Sequence[Path], *, dry_run: bool = False) -> None:
     """Print what a resync did, and what remains to be done. ``folders``: as a person named them.
     If none is named, the resync was of all."""
@@ -31,11 +42,8 @@ def print_report(report: ResyncReport, folders: Sequence[Path], *, dry_run: bool
     waiting = len(report.pruning.deletes) if report.pruning and report.pruning.waits else 0
     if report.summary.held > waiting:
         _print("to send the held deletions: snoopsync approve")
-    if report.pruning is None and report.orphans:
-        orphans = counted(
-            report.orphans, "image in the collection has", "images in the collection have"
-        )
-        _print(f"{orphans} no file here; to delete them: snoopsync resync --prune")
+    if (orphans := orphans_text(report)) is not None:
+        _print(orphans)
     for message in unpruned_reasons(report, folders):
         _print(printable(message))
 

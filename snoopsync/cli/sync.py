@@ -28,7 +28,7 @@ from snoopsync.cli.context import (
 from snoopsync.cli.json_lines import print_json, print_json_error
 from snoopsync.cli.progress import progress
 from snoopsync.cli.prune_prompt import ask_to_prune
-from snoopsync.cli.resync_text import print_report, unpruned_reasons
+from snoopsync.cli.resync_text import orphans_text, print_report, unpruned_reasons
 from snoopsync.config.settings import Config
 from snoopsync.core.durations import parse_duration
 from snoopsync.core.errors import (
@@ -292,7 +292,8 @@ def _print_json_report(report: ResyncReport, folders: Sequence[Path]) -> None:
     code = exit_codes.of_resync(report)
     level = logging.ERROR if code else logging.WARNING
     print_json([report.summary_message()])
-    for line in (*report.unsent, *report.unreadable):
+    orphans = orphans_text(report)
+    for line in (*report.unsent, *report.unreadable, *([] if orphans is None else [orphans])):
         click.echo(f"snoopsync: {printable(line)}", err=True)
     for message in unpruned_reasons(report, folders):
         log_event(log, level, Event.NOT_PRUNED, "%s", message, error=message)

@@ -75,6 +75,7 @@ class GroupRows:
                 with_duplicates.add(group_of[node_id])
             if internal:
                 group.open_pairs += members - 1
+            if internal or (everything and members > 1):
                 group.found_at = max(group.found_at, found_at)
         for a, b, rank, kind, counts_as, found_at, is_open in self._database.query(
             "SELECT a, b, rank, kind, counts_as, found_at, NOT (dismissed OR gone)"
